@@ -1,0 +1,47 @@
+"""Tools and privileges from outside that a test needs: there, or the test is skipped by name with the reason.
+
+Under CI=true what is missing fails the test instead, so that nothing drops out of the suite unseen.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+from typing import NoReturn
+
+import pytest
+
+CI = os.environ.get("CI") == "true"
+
+
+def need(tool: str) -> str:
+    """Path of the executable `tool`, on PATH or among the administrator's tools, which many users have not on PATH."""
+    path = shutil.which(tool, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
+    return path or _missing(f"{tool} is not installed; make packages installs what deploy/packages.txt names")
+
+
+def need_root() -> None:
+    """For a test that binds low ports, mounts file systems or changes the firewall."""
+    if os.geteuid() != 0:
+        _missing("needs root")
+
+
+def need_namespaces() -> None:
+    """For a test that makes network namespaces and moves interfaces into them."""
+    need_root()
+    if not _can_unshare(need("unshare"), need("ip")):
+        _missing("network namespaces are not allowed here")
+
+
+@functools.cache
+def _can_unshare(unshare: str, ip: str) -> bool:
+    return (
+        subprocess.run([unshare, "--net", ip, "link", "set", "lo", "up"], capture_output=True, check=False).returncode
+        == 0
+    )
+
+
+def _missing(reason: str) -> NoReturn:
+    if CI:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
