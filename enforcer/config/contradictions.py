@@ -1,0 +1,149 @@
+"""What must hold between the keys of a configuration, each of which is right by itself."""
+
+from collections.abc import Collection, Iterator
+from itertools import combinations
+
+from enforcer.config.document import KeyPath
+from enforcer.config.model import Config
+from enforcer.config.values import instead, quoted, short
+from enforcer.policy.rules import Answer
+
+# What is wrong: the place to mend, and the text.
+type Found = Iterator[tuple[KeyPath, str]]
+
+# Bytes of EXTRA-TEXT: with it a blocked answer to a usual name fits into 512 octets, to the longest into 1,232.
+_LONGEST_EDE_TEXT = 240
+
+
+def contradictions(config: Config) -> Found:
+    """Everything that cannot be meant together."""
+    for check in (_lists, _realms, _networks, _listeners, _metrics, _upstreams, _answers, _durations):
+        yield from check(config)
+
+
+def unknown_services(config: Config, known: Collection[str]) -> Found:
+    """Exempted services that no list bans; known: the services of the lists in force."""
+    for i, exemption in enumerate(config.policy.exemptions):
+        for j, service in enumerate(exemption.services):
+            if service not in known:
+                yield (
+                    ("policy", "exemptions", i, "services", j),
+                    f"{quoted(service)} is not a service of the lists in force; {instead(service, known)}",
+                )
+
+
+def _lists(config: Config) -> Found:
+    """Two lists of one name: no record would say which of them was meant."""
+    names: set[str] = set()
+    named: list[tuple[KeyPath, str]] = [
+        (("policy", "lists", i), path.stem) for i, path in enumerate(config.policy.lists)
+    ]
+    named += [(("policy", "third_party", i), entry.list_name) for i, entry in enumerate(config.policy.third_party)]
+    for path, name in named:
+        if name in names:
+            yield path, f"a second list is named {quoted(name)}; rename it, or leave it out"
+        names.add(name)
+
+
+def _realms(config: Config) -> Found:
+    """Realms and listeners are joined by names."""
+    known = [listener.name for listener in config.resolver.listeners]
+    for i, realm in enumerate(config.realms):
+        if any(realm.name == other.name for other in config.realms[:i]):
+            yield ("realms", i, "name"), f"a second realm is named {quoted(realm.name)}; write another name"
+        for j, name in enumerate(realm.listeners):
+            if name not in known:
+                yield (
+                    ("realms", i, "listeners", j),
+                    f"{quoted(name)} is not a listener of the resolver; {instead(name, known)}",
+                )
+    served = {name for realm in config.realms for name in realm.listeners}
+    for i, name in enumerate(known):
+        if name not in served:
+            yield (
+                ("resolver", "listeners", i),
+                f"listener {quoted(name)} serves no realm; name it in the listeners of a realm, or leave it out",
+            )
+
+
+def _networks(config: Config) -> Found:
+    """At one listener an address belongs to one realm."""
+    for (_, first), (i, second) in combinations(enumerate(config.realms), 2):
+        shared = next((name for name in second.listeners if name in first.listeners), None)
+        for j, network in enumerate(second.networks):
+            other = next((other for other in first.networks if other.overlaps(network)), None)
+            if other is not None and shared is not None:
+                theirs = f'"{short(other)}" of realm {quoted(first.name)}, which shares listener {quoted(shared)}'
+                yield (
+                    ("realms", i, "networks", j),
+                    f'"{short(network)}" overlaps {theirs}; part the networks, or give each realm its own listener',
+                )
+
+
+def _listeners(config: Config) -> Found:
+    """Each listener has a name and addresses of its own."""
+    for (_, first), (i, second) in combinations(enumerate(config.resolver.listeners), 2):
+        here = ("resolver", "listeners", i)
+        if first.name == second.name:
+            yield (*here, "name"), f"a second listener is named {quoted(second.name)}; write another name"
+        for key, taken, wanted in (("udp", first.udp, second.udp), ("tcp", first.tcp, second.tcp)):
+            if wanted.collides(taken):
+                yield (
+                    (*here, key),
+                    f'"{wanted}" is taken by listener {quoted(first.name)}; write another address or port',
+                )
+
+
+def _metrics(config: Config) -> Found:
+    """The metrics page listens on TCP, as resolver listeners do."""
+    wanted = config.metrics.listen
+    for listener in config.resolver.listeners:
+        if wanted.collides(listener.tcp):
+            yield (
+                ("metrics", "listen"),
+                f'"{wanted}" is taken by listener {quoted(listener.name)}; write another address or port',
+            )
+
+
+def _upstreams(config: Config) -> Found:
+    """A question that comes back to ourselves would go round for ever."""
+    upstreams = config.resolver.upstreams
+    for i, upstream in enumerate(upstreams):
+        for listener in config.resolver.listeners:
+            if upstream.reaches(listener.udp) or upstream.reaches(listener.tcp):
+                yield (
+                    ("resolver", "upstreams", i),
+                    f'"{upstream}" is our own listener {quoted(listener.name)}; write the resolver that is to be asked',
+                )
+                break
+        if upstream in upstreams[:i]:
+            yield ("resolver", "upstreams", i), f'"{upstream}" is named twice; leave one out'
+
+
+def _answers(config: Config) -> Found:
+    """A blocked answer has what it needs, and fits."""
+    if config.resolver.answer is Answer.SINKHOLE and not config.resolver.sinkhole:
+        yield (
+            ("resolver", "sinkhole"),
+            'answer is "sinkhole" and no address is named; write one, as in sinkhole: ["192.0.2.80", "2001:db8::80"]',
+        )
+    size = len(config.ede_text.encode())
+    if size > _LONGEST_EDE_TEXT:
+        if config.resolver.ede.text is not None:
+            path: KeyPath = ("resolver", "ede", "text")
+        else:
+            path = ("policy", "notice")
+        yield (
+            path,
+            f"the text of a blocked answer has {size} bytes; write at most {_LONGEST_EDE_TEXT}, in both languages",
+        )
+
+
+def _durations(config: Config) -> Found:
+    """One upstream may not take longer than all of them."""
+    timeouts = config.resolver.timeouts
+    if timeouts.attempt_s > timeouts.query_s:
+        yield (
+            ("resolver", "timeouts", "attempt_s"),
+            f'"{timeouts.attempt_s:g}" is more than query_s; write at most "{timeouts.query_s:g}"',
+        )

@@ -1,0 +1,368 @@
+"""The keys of enforcer.yaml: what each means, its default and its limits."""
+
+import socket
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Network
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from enforcer.config.fields import (
+    AnyPath,
+    At,
+    Chaos,
+    Contact,
+    Domain,
+    EdeCode,
+    File,
+    Identifier,
+    Line,
+    Listen,
+    ListFile,
+    Nat64,
+    Size,
+    Until,
+    Upstreams,
+    Within,
+    Workers,
+    choice,
+)
+from enforcer.config.values import Endpoint
+from enforcer.policy.rules import Answer, Evidence, Mode
+from enforcer.policy.thirdparty import Format
+
+
+class Strategy(StrEnum):
+    """Which upstream is asked first: the one named first, or the one that answers soonest."""
+
+    ORDERED = "ordered"
+    FASTEST = "fastest"
+
+
+class Outside(StrEnum):
+    """What a client outside of every realm gets: REFUSED with EDE 18, or nothing."""
+
+    REFUSE = "refuse"
+    DROP = "drop"
+
+
+class Index(StrEnum):
+    """Where the attempts are indexed for look-ups."""
+
+    SQLITE = "sqlite"
+
+
+class Section(BaseModel):
+    """A mapping of enforcer.yaml. A key without a value (`cache:`) counts as not written; so does null as a default.
+
+    later: keys that the design names and this version does not have yet.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        written = dict(values)
+        for key, field in cls.model_fields.items():
+            if written.get(key) == "" or (field.default is None and written.get(key) in ("~", "null")):
+                del written[key]
+        return written
+
+
+class ThirdParty(Section):
+    """A list that somebody else keeps: names alone, all for one service."""
+
+    file: AnyPath = Field(description="The list, relative to the folder of this file.", examples=["lists/tracking.txt"])
+    format: Annotated[Format, choice(Format)] = Field(
+        Format.AUTO, description="How the list is written; auto finds out."
+    )
+    service: Identifier = Field(description="The banned service that its names belong to.", examples=["wechat"])
+    part: Identifier = Field("listed", description="The part of the service, for the record.")
+    evidence: Annotated[Evidence, choice(Evidence)] = Field(
+        Evidence.SHARED, description="What one match says about the device."
+    )
+    max_bad_lines: int = Field(
+        100, ge=0, le=1_000_000, description="With more unreadable lines than this, the last good copy stays in force."
+    )
+    name: Identifier | None = Field(
+        None, description="The list's name in rules; by default its file's, without the ending."
+    )
+
+    @property
+    def list_name(self) -> str:
+        """The name of the list in rules and records."""
+        return self.name or self.file.stem
+
+
+class Notice(Section):
+    """What users are told, in both languages."""
+
+    en: Line = Field("Blocked by organization policy", description="Why something was refused, in English.")
+    fr: Line = Field("Bloqué par la politique de l’organisation", description="Why something was refused, in French.")
+    contact: Contact | None = Field(None, description="Whom to ask: a mailto: or tel: URI.")
+    monitoring_notice_acknowledged: bool = Field(
+        False,
+        description="True states that the users of these devices have been told that attempts are recorded per device. "
+        "Until then neither device nor client address is written down anywhere.",
+    )
+
+
+class Exemption(Section):
+    """Who may reach a banned service, until when, why, and who says so."""
+
+    device: Identifier | None = Field(None, description="The id of the exempt device; or `group`.")
+    group: Identifier | None = Field(None, description="The group whose devices are exempt; or `device`.")
+    services: tuple[Identifier, ...] = Field(min_length=1, description="The services.", examples=[["kaspersky"]])
+    until: Until = Field(
+        description="The moment at which it ends. A bare date ends at 00:00 UTC of that day, a time needs a zone.",
+        examples=["2027-03-31"],
+    )
+    reason: Line = Field(description="Why, for the auditor.", examples=["malware laboratory"])
+    approved_by: Line = Field(description="Who answers for it.", examples=["Director, IT Security"])
+
+    @model_validator(mode="after")
+    def _one_holder(self) -> Self:
+        if (self.device is None) == (self.group is None):
+            raise ValueError('an exemption is for one device or one group; write either "device" or "group"')
+        return self
+
+
+class Policy(Section):
+    """What is banned, for whom not, and what users are told."""
+
+    later = frozenset({"require_signature"})
+
+    lists: tuple[ListFile, ...] = Field(
+        min_length=1,
+        description="The lists in force, relative to the folder of this file; a bare name also finds a shipped list.",
+        examples=[["wechat.yaml"]],
+    )
+    third_party: tuple[ThirdParty, ...] = Field((), description="Large lists of names that somebody else keeps.")
+    mode: Annotated[Mode, choice(Mode)] = Field(
+        Mode.ENFORCE,
+        description="enforce blocks; monitor forwards, and records what would have been blocked. Realms can differ.",
+    )
+    ban: Line = Field(
+        description="The instrument of the ban; goes into every record whose list names none.",
+        examples=["tbs-2023-10-30"],
+    )
+    notice: Notice = Field(Notice(), description="What users are told.")
+    exemptions: tuple[Exemption, ...] = Field((), description="Who may reach a banned service for a while.")
+
+
+class Realm(Section):
+    """An addressing domain whose clients are served and held to the policy."""
+
+    later = frozenset({"proxy_modes", "interfaces"})
+
+    name: Identifier = Field(description="The realm's name in records.", examples=["apn-gov"])
+    networks: tuple[Within, ...] = Field(
+        min_length=1, description="Its clients' networks.", examples=[["10.20.0.0/16", "2001:db8:20::/48"]]
+    )
+    listeners: tuple[Identifier, ...] = Field(
+        min_length=1,
+        description="The resolver's listeners at which its clients ask.",
+        examples=[["dns"]],
+    )
+    mode: Annotated[Mode, choice(Mode)] = Field(
+        Mode.ENFORCE, description="enforce or monitor, in this realm; by default what policy.mode says."
+    )
+
+
+class Listener(Section):
+    """An address at which the resolver is asked. Both transports, as RFC 7766 §5 wants: long answers need TCP."""
+
+    later = frozenset({"tls", "https", "certificate", "key", "tokens"})
+
+    name: Identifier = Field(description="What realms call it.", examples=["dns"])
+    udp: Listen = Field(description="Address and port for UDP.", examples=["127.0.0.1:5300"])
+    tcp: Listen = Field(description="Address and port for TCP.", examples=["127.0.0.1:5300"])
+
+
+class Soa(Section):
+    """The SOA record of a blocked answer (RFC 2308 §2)."""
+
+    mname: Domain = Field("policy.invalid", description="The primary server's name.")
+    rname: Domain = Field("hostmaster.invalid", description="The mailbox, as a name.")
+
+
+class Ede(Section):
+    """The Extended DNS Error of a blocked answer (RFC 8914)."""
+
+    code: EdeCode = Field(
+        15, description="15 Blocked: the operator's own policy. 17 Filtered: a provider filters for the organisation."
+    )
+    text: Line | None = Field(None, description="EXTRA-TEXT; by default the notice in both languages, and the contact.")
+
+
+class Cache(Section):
+    """Upstream answers that are kept."""
+
+    later = frozenset({"serve_stale", "prefetch"})
+
+    max_bytes: Size = Field(256_000_000, description="The most bytes, of all workers of this node together.")
+
+
+class Limits(Section):
+    """What one client, and all clients, may take. Each worker counts for itself, at each listener."""
+
+    later = frozenset({"per_client_qps", "burst", "trusted_forwarders"})
+
+    tcp_per_client: int = Field(20, ge=1, le=10_000, description="TCP connections of one client address.")
+    tcp_clients: int = Field(1_000, ge=1, le=100_000, description="TCP connections of all clients.")
+    tcp_idle_s: float = Field(10.0, ge=1, le=300, description="Seconds until an idle TCP connection is closed.")
+
+
+class Timeouts(Section):
+    """How long upstreams may take."""
+
+    attempt_s: float = Field(1.0, ge=0.1, le=10, description="Seconds until the next upstream is asked.")
+    query_s: float = Field(5.0, ge=0.1, le=30, description="Seconds until a client is told SERVFAIL.")
+
+
+class Resolver(Section):
+    """The filtering DNS resolver."""
+
+    later = frozenset({"ech", "local"})
+
+    listeners: tuple[Listener, ...] = Field(
+        min_length=1,
+        description="Where it is asked. A change needs a restart.",
+        examples=[[{"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300"}]],
+    )
+    upstreams: Upstreams = Field(
+        (), description="Who is asked: udp://ADDRESS[:PORT]; or auto, the name servers of this machine's resolv.conf."
+    )
+    strategy: Annotated[Strategy, choice(Strategy, "parallel")] = Field(
+        Strategy.FASTEST, description="Which upstream is asked first."
+    )
+    answer: Annotated[Answer, choice(Answer)] = Field(
+        Answer.NXDOMAIN, description="The answer to a blocked question, where the list does not say otherwise."
+    )
+    sinkhole: tuple[At, ...] = Field((), description="The addresses that a sinkhole answer gives.")
+    block_ttl: int = Field(60, ge=10, le=300, description="Seconds for which clients may keep a blocked answer.")
+    soa: Soa = Field(Soa(), description="The SOA of a blocked answer.")
+    ede: Ede = Field(Ede(), description="The Extended DNS Error of a blocked answer.")
+    cache: Cache = Field(Cache(), description="The cache of upstream answers.")
+    nat64: tuple[Nat64, ...] = Field(
+        (IPv6Network("64:ff9b::/96"),), description="NAT64 prefixes: addresses inside are judged as IPv4 (RFC 6052)."
+    )
+    limits: Limits = Field(Limits(), description="What clients may take.")
+    timeouts: Timeouts = Field(Timeouts(), description="How long upstreams may take.")
+    outside: Annotated[Outside, choice(Outside)] = Field(
+        Outside.REFUSE, description="What a client outside of every realm gets."
+    )
+    chaos: Chaos | None = Field(
+        None, description="The TXT answer to version.bind and id.server in class CH; by default REFUSED."
+    )
+    workers: Workers = Field(None, description="Processes; auto is one for each CPU. A change needs a restart.")
+
+
+class Inventory(Section):
+    """The devices, in a file of one's own keeping."""
+
+    file: File = Field(
+        description="A CSV file with the columns id, group, addresses and realm.", examples=["devices.csv"]
+    )
+
+
+class Identity(Section):
+    """How an address becomes a device."""
+
+    later = frozenset({"radius", "leases"})
+
+    inventory: Inventory | None = Field(None, description="The static inventory; without one every device is unknown.")
+
+
+class Attempts(Section):
+    """The record of what was blocked."""
+
+    later = frozenset({"sinks"})
+
+    aggregate_s: float = Field(
+        60.0,
+        ge=0,
+        le=3600,
+        description="Repeats within so many seconds become one summary with a count; 0 turns it off.",
+    )
+    fsync_s: float = Field(
+        1.0,
+        ge=0.01,
+        le=60,
+        description="The most seconds of records that a power cut can take; a killed process takes none.",
+    )
+    spool_max: Size = Field(
+        2_000_000_000,
+        description="The most bytes that wait for the hub; above it the newest are counted, and not kept.",
+    )
+    retention_days: int = Field(365, ge=1, le=36_500, description="Days after which a day's records are purged.")
+    index: Annotated[Index, choice(Index, "postgresql")] = Field(Index.SQLITE, description="Where look-ups are made.")
+
+
+class Metrics(Section):
+    """The page that Prometheus reads."""
+
+    listen: Listen = Field(
+        Endpoint(IPv4Address("127.0.0.1"), 9310),
+        description="Address and port. A change needs a restart.",
+    )
+    devices: int = Field(50, ge=0, le=1000, description="How many devices have a series of their own; 0 for none.")
+
+
+class Config(Section):
+    """Enforcer's configuration: one file, enforcer.yaml."""
+
+    later = frozenset({"proxy", "gateway", "console"})
+
+    node: Identifier = Field(
+        default_factory=socket.gethostname,
+        validate_default=True,
+        description="This machine's name in records; by default its host name. A change needs a restart.",
+    )
+    data_dir: AnyPath = Field(
+        Path("/var/lib/enforcer"),
+        description="Where everything is kept, relative to the folder of this file. A change needs a restart.",
+    )
+    policy: Policy = Field(
+        description="What is banned.", examples=[{"lists": ["wechat.yaml"], "ban": "tbs-2023-10-30"}]
+    )
+    realms: tuple[Realm, ...] = Field(
+        min_length=1,
+        description="Who is served and held to the policy.",
+        examples=[[{"name": "apn-gov", "networks": ["10.20.0.0/16"], "listeners": ["dns"]}]],
+    )
+    resolver: Resolver = Field(
+        description="The filtering resolver.",
+        examples=[{"listeners": [{"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300"}]}],
+    )
+    identity: Identity = Field(Identity(), description="How an address becomes a device.")
+    attempts: Attempts = Field(Attempts(), description="The record of what was blocked.")
+    metrics: Metrics = Field(Metrics(), description="The page that Prometheus reads.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _realms_follow_the_policy(cls, values: object) -> object:
+        """A realm without a mode has that of the policy, so that a realm's mode is the only one to ask for."""
+        match values:
+            case {"policy": {"mode": "enforce" | "monitor" as mode} as policy, "realms": list(realms), **others}:
+                followed = [
+                    {**realm, "mode": mode} if isinstance(realm, dict) and not realm.get("mode") else realm
+                    for realm in realms
+                ]
+                return {**others, "policy": policy, "realms": followed}
+            case _:
+                return values
+
+    @property
+    def ede_text(self) -> str:
+        """EXTRA-TEXT of a blocked answer: the configured one, or the notice in both languages and whom to ask."""
+        if self.resolver.ede.text is not None:
+            return self.resolver.ede.text
+        notice = self.policy.notice
+        contact = "" if notice.contact is None else f" ({notice.contact.partition(':')[2]})"
+        return f"{notice.en} / {notice.fr}{contact}"

@@ -1,0 +1,157 @@
+"""What must hold between keys."""
+
+from collections.abc import Callable
+
+import pytest
+
+from enforcer.config.contradictions import contradictions, unknown_services
+from enforcer.config.model import Config
+
+type Changes = dict[str, object]
+type Configured = Callable[[Changes], Config]
+type Refused = Callable[[Changes], list[str]]
+
+
+def listener(name: str, at: str, tcp: str = "") -> dict[str, str]:
+    return {"name": name, "udp": at, "tcp": tcp or at}
+
+
+def realm(name: str, network: str, *listeners: str) -> dict[str, object]:
+    return {"name": name, "networks": [network], "listeners": list(listeners)}
+
+
+def test_a_right_configuration_holds_together(configured: Configured) -> None:
+    assert list(contradictions(configured({}))) == []
+
+
+def test_two_lists_of_one_name_are_refused(refused: Refused) -> None:
+    third = [{"file": "other.txt", "service": "wechat"}, {"file": "x.txt", "service": "wechat", "name": "wechat"}]
+    assert refused({"policy.lists": ["wechat.yaml", "wechat.yaml"], "policy.third_party": third}) == [
+        'policy.lists[1]: a second list is named "wechat"; rename it, or leave it out',
+        'policy.third_party[1]: a second list is named "wechat"; rename it, or leave it out',
+    ]
+
+
+def test_two_realms_of_one_name_are_refused(refused: Refused) -> None:
+    assert refused({"realms": [realm("a", "10.1.0.0/16", "dns"), realm("a", "10.2.0.0/16", "dns")]}) == [
+        'realms[1].name: a second realm is named "a"; write another name'
+    ]
+
+
+def test_a_realm_with_an_unknown_listener_is_refused(refused: Refused) -> None:
+    assert refused({"realms": [realm("a", "10.1.0.0/16", "dns", "dsn")]}) == [
+        'realms[0].listeners[1]: "dsn" is not a listener of the resolver; did you mean "dns"?'
+    ]
+
+
+def test_a_listener_without_a_realm_is_refused(refused: Refused) -> None:
+    assert refused({"resolver.listeners": [listener("dns", "127.0.0.1:53"), listener("spare", "127.0.0.2:53")]}) == [
+        'resolver.listeners[1]: listener "spare" serves no realm; name it in the listeners of a realm, or leave it out'
+    ]
+
+
+def test_realms_that_share_a_listener_do_not_share_addresses(refused: Refused) -> None:
+    assert refused({"realms": [realm("a", "10.0.0.0/8", "dns"), realm("b", "10.2.0.0/16", "dns")]}) == [
+        (
+            'realms[1].networks[0]: "10.2.0.0/16" overlaps "10.0.0.0/8" of realm "a", which shares listener "dns"; '
+            "part the networks, or give each realm its own listener"
+        )
+    ]
+
+
+def test_realms_at_listeners_of_their_own_may_have_the_same_addresses(configured: Configured) -> None:
+    config = configured(
+        {
+            "resolver.listeners": [listener("one", "127.0.0.1:53"), listener("two", "127.0.0.2:53")],
+            "realms": [realm("a", "10.0.0.0/8", "one"), realm("b", "10.0.0.0/8", "two")],
+        }
+    )
+    assert [str(realm.networks[0]) for realm in config.realms] == ["10.0.0.0/8", "10.0.0.0/8"]
+
+
+@pytest.mark.parametrize("wanted", ["127.0.0.1:53", "0.0.0.0:53"])
+def test_two_listeners_on_one_address_are_refused(refused: Refused, wanted: str) -> None:
+    listeners = [listener("dns", "127.0.0.1:53"), listener("two", wanted)]
+    assert refused({"resolver.listeners": listeners, "realms": [realm("a", "10.0.0.0/8", "dns", "two")]}) == [
+        f'resolver.listeners[1].udp: "{wanted}" is taken by listener "dns"; write another address or port',
+        f'resolver.listeners[1].tcp: "{wanted}" is taken by listener "dns"; write another address or port',
+    ]
+
+
+def test_udp_and_tcp_do_not_take_each_other(configured: Configured) -> None:
+    listeners = [listener("dns", "127.0.0.1:53", "127.0.0.1:54"), listener("two", "127.0.0.1:54", "127.0.0.1:53")]
+    config = configured({"resolver.listeners": listeners, "realms": [realm("a", "10.0.0.0/8", "dns", "two")]})
+    assert len(config.resolver.listeners) == 2
+
+
+def test_two_listeners_of_one_name_are_refused(refused: Refused) -> None:
+    assert refused({"resolver.listeners": [listener("dns", "127.0.0.1:53"), listener("dns", "127.0.0.2:53")]}) == [
+        'resolver.listeners[1].name: a second listener is named "dns"; write another name'
+    ]
+
+
+def test_metrics_and_a_listener_do_not_share_an_address(refused: Refused) -> None:
+    assert refused({"metrics.listen": "127.0.0.1:5300"}) == [
+        'metrics.listen: "127.0.0.1:5300" is taken by listener "dns"; write another address or port'
+    ]
+
+
+@pytest.mark.parametrize(("at", "upstream"), [("127.0.0.1:53", "udp://127.0.0.1"), ("[::]:53", "udp://[::1]")])
+def test_an_upstream_that_is_ourselves_is_refused(refused: Refused, at: str, upstream: str) -> None:
+    changes: Changes = {
+        "resolver.listeners": [listener("dns", at)],
+        "resolver.upstreams": ["udp://192.0.2.1", upstream],
+    }
+    assert refused(changes) == [
+        f'resolver.upstreams[1]: "{upstream}" is our own listener "dns"; write the resolver that is to be asked'
+    ]
+
+
+def test_an_upstream_that_is_named_twice_is_refused(refused: Refused) -> None:
+    assert refused({"resolver.upstreams": ["udp://192.0.2.1", "udp://192.0.2.1:53"]}) == [
+        'resolver.upstreams[1]: "udp://192.0.2.1" is named twice; leave one out'
+    ]
+
+
+def test_a_sinkhole_needs_an_address(refused: Refused) -> None:
+    assert refused({"resolver.answer": "sinkhole"}) == [
+        (
+            'resolver.sinkhole: answer is "sinkhole" and no address is named; '
+            'write one, as in sinkhole: ["192.0.2.80", "2001:db8::80"]'
+        )
+    ]
+
+
+def test_the_text_of_a_blocked_answer_has_an_end(refused: Refused) -> None:
+    assert refused({"policy.notice": {"en": "x" * 120, "fr": "é" * 60}}) == [
+        "policy.notice: the text of a blocked answer has 243 bytes; write at most 240, in both languages"
+    ]
+    assert refused({"resolver.ede": {"text": "é" * 121}}) == [
+        "resolver.ede.text: the text of a blocked answer has 242 bytes; write at most 240, in both languages"
+    ]
+
+
+def test_one_upstream_does_not_take_longer_than_all(refused: Refused) -> None:
+    assert refused({"resolver.timeouts": {"attempt_s": 2.5, "query_s": 2}}) == [
+        'resolver.timeouts.attempt_s: "2.5" is more than query_s; write at most "2"'
+    ]
+
+
+@pytest.mark.parametrize("holder", [{}, {"device": "dev-1", "group": "lab"}])
+def test_an_exemption_is_for_one_device_or_one_group(refused: Refused, holder: dict[str, str]) -> None:
+    exemption = {"services": ["wechat"], "until": "2027-03-31", "reason": "lab", "approved_by": "CISO", **holder}
+    assert refused({"policy.exemptions": [exemption]}) == [
+        'policy.exemptions[0]: an exemption is for one device or one group; write either "device" or "group"'
+    ]
+
+
+def test_an_exempt_service_that_no_list_bans_is_found(configured: Configured) -> None:
+    exemption: Changes = {"device": "d", "until": "2027-03-31", "reason": "lab", "approved_by": "CISO"}
+    config = configured({"policy.exemptions": [{**exemption, "services": ["wechat", "kasperski"]}]})
+    assert list(unknown_services(config, {"wechat", "kasperski"})) == []
+    assert list(unknown_services(config, {"wechat", "kaspersky"})) == [
+        (
+            ("policy", "exemptions", 0, "services", 1),
+            '"kasperski" is not a service of the lists in force; did you mean "kaspersky"?',
+        )
+    ]
