@@ -1,0 +1,360 @@
+"""The order of decisions for one DNS query, and for the answer that an upstream gives to it.
+
+screen        is it a query that we take at all?                      else nothing, or an error
+begin         1 policy on the question: a banned name is never local, cached or forwarded
+              2 names that are answered here: signals to clients, special-use names
+              3 else it is asked for
+judge_answer  policy on what the answer gives away: names of its chain, addresses
+passed        the answer as this client gets it
+refused       the answer up to the banned name, when one was found
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+from enforcer.errors import Malformed
+from enforcer.policy.judge import Policy
+from enforcer.policy.names import display, parse
+from enforcer.policy.rules import Answer
+from enforcer.policy.verdict import Action, Client, Destination, Layer, Verdict
+from enforcer.wire import dns, dnswrite
+from enforcer.wire.dnscodes import Rcode, RRClass, RRType
+from enforcer.wire.dnscut import truncated
+from enforcer.wire.dnswrite import ReplyEdns
+from enforcer.wire.name import Name, parents
+
+PAYLOAD = 1232  # octets of UDP that we take and send at most (DNS flag day 2020)
+UDP_MIN = 512
+EDE_FORGED, EDE_PROHIBITED, EDE_NOT_REACHABLE, EDE_NETWORK_ERROR, EDE_INVALID = 4, 18, 22, 23, 24
+CHAIN_MAX = 16
+
+_A, _AAAA, _ANY, _CNAME, _DNAME = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME, RRType.DNAME))
+_TRANSFERS = (int(RRType.AXFR), int(RRType.IXFR))
+_IN, _CH = int(RRClass.IN), int(RRClass.CH)
+_QR, _TC, _RD, _RA, _CD = 0x8000, 0x0200, 0x0100, 0x0080, 0x0010
+
+
+class Outcome(StrEnum):
+    """What became of a query, as it is counted."""
+
+    BLOCKED = "blocked"
+    OBSERVED = "observed"
+    CACHED = "cached"
+    FORWARDED = "forwarded"
+    LOCAL = "local"
+    REFUSED = "refused"
+    FORMERR = "formerr"
+    NOTIMP = "notimp"
+    SERVFAIL = "servfail"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How the resolver answers for itself; all of it from the configuration.
+
+    block_ttl: seconds that a blocked answer may be kept. ede_code, ede_text: why, for the user. mname, rname: of the
+    SOA record in our own negative answers. sinkhole: addresses for the answer `sinkhole`. chaos: the text for
+    version.bind and id.server; None: REFUSED.
+    """
+
+    block_ttl: int
+    ede_code: int
+    ede_text: str
+    mname: Name
+    rname: Name
+    sinkhole: tuple[IPv4Address | IPv6Address, ...] = ()
+    chaos: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, complete but for the limit of its transport, and what is to be counted.
+
+    verdict: what was blocked or observed, to be recorded; None: nothing. via: the name or address of the answer
+    that matched instead of the question. ede: the code sent with it.
+    """
+
+    wire: bytes
+    outcome: Outcome
+    verdict: Verdict | None = None
+    answer: Answer = Answer.NXDOMAIN
+    via: str | None = None
+    ede: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The question may be asked for. observed: a match that is only recorded."""
+
+    observed: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A match in an answer. via: as recorded. name: the chain's name that matched; None for an address."""
+
+    verdict: Verdict
+    via: str
+    name: Name | None
+
+
+def _local_names() -> dict[Name, Rcode]:
+    """Names that are answered here, with everything below them, by what their negative answer says."""
+    nodata = ("resolver.arpa", "localhost")  # RFC 9462 §6.4: NODATA, never forwarded; RFC 6761 §6.3
+    nxdomain = (
+        "use-application-dns.net",  # Firefox leaves its own DoH off
+        "mask.icloud.com",  # Private Relay tells the user that it is off on this network
+        "mask-h2.icloud.com",
+        "invalid",  # RFC 6761 §6.4
+        "onion",  # RFC 7686 §2
+    )
+    return {parse(name): Rcode.NOERROR for name in nodata} | {parse(name): Rcode.NXDOMAIN for name in nxdomain}
+
+
+_LOCAL = _local_names()
+_LOCALHOST = parse("localhost")
+_LOOPBACK = {_A: IPv4Address("127.0.0.1").packed, _AAAA: IPv6Address("::1").packed}
+
+
+def screen(wire: bytes) -> dns.Query | Reply | None:
+    """Whether these octets are a query to go on with; an error to send; or None: no answer at all."""
+    if not dns.is_query(wire):
+        return None
+    if dns.opcode(wire):
+        return Reply(dnswrite.error(wire, Rcode.NOTIMP), Outcome.NOTIMP)
+    try:
+        query = dns.read_query(wire)
+    except Malformed:
+        return Reply(dnswrite.error(wire, Rcode.FORMERR), Outcome.FORMERR)
+    if query.edns is not None and query.edns.version:
+        return _error(query, Rcode.BADVERS, Outcome.FORMERR)
+    if query.signed or query.qtype in _TRANSFERS:
+        return _error(query, Rcode.REFUSED, Outcome.REFUSED, EDE_PROHIBITED)
+    return query
+
+
+def outside(query: dns.Query) -> Reply:
+    """The answer to a client that no realm serves."""
+    return _error(query, Rcode.REFUSED, Outcome.REFUSED, EDE_PROHIBITED)
+
+
+def failed(query: dns.Query, text: str, *, network: bool) -> Reply:
+    """The answer when no upstream gave one. network: none could be reached; else none said anything of use."""
+    code = EDE_NETWORK_ERROR if network else EDE_NOT_REACHABLE
+    return _error(query, Rcode.SERVFAIL, Outcome.SERVFAIL, code, text)
+
+
+def begin(query: dns.Query, client: Client, policy: Policy, now: datetime, manners: Manners) -> Reply | Ask:
+    """Decide on the question alone: blocked, answered here, or to be asked for."""
+    if query.qclass == _CH:
+        return _chaos(query, manners)
+    verdict = policy.judge(Destination(Layer.DNS, name=query.qname), client, now)
+    if verdict.action is Action.BLOCK:
+        return _blocked(query, verdict, manners)
+    local = _answered_here(query, manners)
+    if local is not None:
+        return local
+    return Ask(verdict if verdict.action is Action.OBSERVE else None)
+
+
+def judge_answer(wire: bytes, response: dns.Response, client: Client, policy: Policy, now: datetime) -> Found | None:
+    """The first thing in an answer that policy blocks, else observes; None when all of it is allowed.
+
+    Looked at in every section: targets of CNAME and DNAME, addresses of A and AAAA. Raises Malformed for a record
+    that is not what its type says: what cannot be read is not passed on.
+    """
+    observed: Found | None = None
+    for record in response.records:
+        name = dns.target(wire, record) if record.type in (_CNAME, _DNAME) else None
+        address = dns.address(wire, record)
+        if name is None and address is None:
+            continue
+        verdict = policy.judge(Destination(Layer.DNS, name=name, address=address), client, now)
+        if verdict.action is Action.ALLOW:
+            continue
+        found = Found(verdict, display(name) if name is not None else str(address), name)
+        if verdict.action is Action.BLOCK:
+            return found
+        observed = observed or found
+    return observed
+
+
+def passed(query: dns.Query, wire: bytes | bytearray, rcode: int) -> bytes:
+    """An upstream's answer as this client gets it: its ID, its letter case, its flags, and OPT as it has one.
+
+    wire: a message without OPT, whose question is this query's but for the letter case. AD is left out, since what
+    came over clear text is not authentic (RFC 6840 §5.7).
+    """
+    reply = bytearray(wire)
+    flags = _QR | _RA | query.flags & (_RD | _CD) | int.from_bytes(reply[2:4]) & _TC | rcode & 0xF
+    reply[0:2] = query.id.to_bytes(2)
+    reply[2:4] = flags.to_bytes(2)
+    reply[12 : 12 + len(query.question)] = query.question
+    if query.edns is not None:
+        return dnswrite.with_opt(bytes(reply), dnswrite.opt(PAYLOAD, do=query.edns.do))
+    return bytes(reply)
+
+
+def refused(query: dns.Query, wire: bytes, response: dns.Response, found: Found, manners: Manners) -> Reply:
+    """The answer to an allowed question that leads to something banned.
+
+    A banned name of the chain: the chain up to it, then NXDOMAIN, which denies the chain's last name (RFC 6604), and
+    the SOA of what is banned. A banned address: NODATA, since other types of that name are not banned.
+    """
+    chain, last = b"", query.qname
+    links = 0
+    if found.name is not None:
+        for owner, rtype, ttl, name in _chain(wire, response, query.qname):
+            chain += dnswrite.record(owner, rtype, min(ttl, manners.block_ttl), name)
+            links += 1
+            last = name
+            if _under(name, found.name):
+                break
+        else:
+            chain, links, last = b"", 0, query.qname  # it stands beside the chain
+    verdict = found.verdict
+    owner = verdict.matched if links and verdict.matched and _under(last, verdict.matched) else last
+    denied = links > 0 and verdict.answer is not Answer.NODATA
+    rcode = Rcode.NXDOMAIN if denied else Rcode.NOERROR
+    authority = dnswrite.soa(owner, mname=manners.mname, rname=manners.rname, ttl=manners.block_ttl)
+    message = dnswrite.reply(
+        query.id,
+        query.flags,
+        query.question,
+        rcode,
+        answer=chain,
+        ancount=links,
+        authority=authority,
+        nscount=1,
+        edns=_reason(query, manners),
+    )
+    answer = Answer.NXDOMAIN if denied else Answer.NODATA
+    return Reply(message, Outcome.BLOCKED, verdict, answer, found.via, manners.ede_code if query.edns else None)
+
+
+def fitted(wire: bytes, query: dns.Query | None, *, stream: bool) -> bytes:
+    """A reply that fits its transport; over UDP what is too large is cut, with TC set (RFC 6891 §7)."""
+    limit = udp_limit(query)
+    return wire if stream or len(wire) <= limit else truncated(wire, limit)
+
+
+def udp_limit(query: dns.Query | None) -> int:
+    """Octets that a reply over UDP may have."""
+    edns = query.edns if query is not None else None
+    return UDP_MIN if edns is None else min(edns.payload, PAYLOAD)
+
+
+def _error(query: dns.Query, rcode: int, outcome: Outcome, ede: int | None = None, text: str = "") -> Reply:
+    edns = None
+    if query.edns is not None:
+        options = () if ede is None else (dnswrite.ede(ede, text),)
+        edns = ReplyEdns(PAYLOAD, query.edns.do, options)
+    return Reply(dnswrite.reply(query.id, query.flags, query.question, rcode, edns=edns), outcome)
+
+
+def _reason(query: dns.Query, manners: Manners) -> ReplyEdns | None:
+    if query.edns is None:
+        return None
+    return ReplyEdns(PAYLOAD, query.edns.do, (dnswrite.ede(manners.ede_code, manners.ede_text),))
+
+
+def _blocked(query: dns.Query, verdict: Verdict, manners: Manners) -> Reply:
+    answer = verdict.answer
+    ede = manners.ede_code if query.edns is not None else None
+    if answer in (Answer.NULL, Answer.SINKHOLE):
+        wire = _pointed(query, answer, manners)
+        return Reply(wire, Outcome.BLOCKED, verdict, answer, None, ede)
+    suffix_at = len(query.qname) - len(verdict.matched or query.qname)
+    wire = dnswrite.blocked(
+        query,
+        rcode=Rcode.NOERROR if answer is Answer.NODATA else Rcode.NXDOMAIN,
+        suffix_at=suffix_at,
+        block_ttl=manners.block_ttl,
+        mname=manners.mname,
+        rname=manners.rname,
+        edns_payload=PAYLOAD,
+        ede_code=manners.ede_code,
+        ede_text=manners.ede_text,
+    )
+    return Reply(wire, Outcome.BLOCKED, verdict, answer, None, ede)
+
+
+def _pointed(query: dns.Query, answer: Answer, manners: Manners) -> bytes:
+    """The null address, or the sinkhole's, for A and AAAA (ANY: both); NODATA for every other type."""
+    targets = (
+        manners.sinkhole if answer is Answer.SINKHOLE else (IPv4Address("0.0.0.0"), IPv6Address("::"))  # noqa: S104 (an answer, not a listener)
+    )
+    records = [
+        dnswrite.record(dnswrite.pointer(0), rtype, manners.block_ttl, address.packed)
+        for address in targets
+        if (rtype := _A if address.version == 4 else _AAAA) == query.qtype or query.qtype == _ANY
+    ]
+    edns = _reason(query, manners)
+    if edns is not None:
+        edns = ReplyEdns(edns.payload, edns.do, (dnswrite.ede(EDE_FORGED, ""), *edns.options))
+    authority = b""
+    if not records:
+        authority = dnswrite.soa(dnswrite.pointer(0), mname=manners.mname, rname=manners.rname, ttl=manners.block_ttl)
+    return dnswrite.reply(
+        query.id,
+        query.flags,
+        query.question,
+        Rcode.NOERROR,
+        answer=b"".join(records),
+        ancount=len(records),
+        authority=authority,
+        nscount=0 if records else 1,
+        edns=edns,
+    )
+
+
+def _answered_here(query: dns.Query, manners: Manners) -> Reply | None:
+    qname = query.qname
+    owner = qname if qname in _LOCAL else next((name for name in parents(qname) if name in _LOCAL), None)
+    if owner is None:
+        return None
+    edns = None if query.edns is None else ReplyEdns(PAYLOAD, query.edns.do)
+    at = dnswrite.pointer(len(qname) - len(owner))
+    if owner == _LOCALHOST and query.qtype in _LOOPBACK:
+        record = dnswrite.record(dnswrite.pointer(0), query.qtype, manners.block_ttl, _LOOPBACK[query.qtype])
+        wire = dnswrite.reply(query.id, query.flags, query.question, Rcode.NOERROR, answer=record, ancount=1, edns=edns)
+    else:
+        soa = dnswrite.soa(at, mname=manners.mname, rname=manners.rname, ttl=manners.block_ttl)
+        wire = dnswrite.reply(query.id, query.flags, query.question, _LOCAL[owner], authority=soa, nscount=1, edns=edns)
+    return Reply(wire, Outcome.LOCAL)
+
+
+def _chaos(query: dns.Query, manners: Manners) -> Reply:
+    """version.bind and its kind (class CH): never forwarded."""
+    if manners.chaos is None or query.qtype not in (RRType.TXT, _ANY):
+        return _error(query, Rcode.REFUSED, Outcome.REFUSED)
+    text = manners.chaos.encode()[:255]
+    record = dnswrite.record(dnswrite.pointer(0), RRType.TXT, 0, bytes((len(text),)) + text, RRClass.CH)
+    edns = None if query.edns is None else ReplyEdns(PAYLOAD, query.edns.do)
+    wire = dnswrite.reply(query.id, query.flags, query.question, Rcode.NOERROR, answer=record, ancount=1, edns=edns)
+    return Reply(wire, Outcome.LOCAL)
+
+
+def _under(name: Name, ancestor: Name) -> bool:
+    return name == ancestor or ancestor in parents(name)
+
+
+def _chain(wire: bytes, response: dns.Response, qname: Name) -> Iterator[tuple[Name, int, int, Name]]:
+    """The chain of aliases from the question on: owner, type, TTL, target, whatever order the records are in."""
+    aliases: dict[Name, tuple[int, Name]] = {}
+    for record in response.records:
+        if record.type == _CNAME:
+            name = dns.target(wire, record)
+            if name is not None:
+                aliases.setdefault(record.name, (record.ttl, name))
+    owner = qname
+    for _ in range(CHAIN_MAX):
+        if owner not in aliases:
+            return
+        ttl, name = aliases[owner]
+        yield owner, _CNAME, ttl, name
+        owner = name

@@ -1,0 +1,5 @@
+"""DNS: the sockets around `decide.dns`.
+
+A packet is read by `fast`, which knows the answers given before; what it does not know goes to `handler`, which
+asks `decide`, the cache and, last, an `upstream`. `listeners` serves TCP. Every way ends in the same decision.
+"""

@@ -1,0 +1,116 @@
+"""Who asks: from an address at a listener to the class of client whose answers it gets.
+
+Clients that no verdict can tell apart share one `Group`, and with it the answers rendered before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network
+from types import MappingProxyType
+
+from enforcer.decide.cache import Cached
+from enforcer.orders import Orders
+from enforcer.policy.rules import Mode
+from enforcer.policy.verdict import Address, Client
+
+type Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """One client network as a listener serves it."""
+
+    name: str
+    networks: tuple[Network, ...]
+    mode: Mode
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """A class of client. client: None for those outside of every realm.
+
+    by_octets: rendered answers by what a query says after its ID. by_meaning: the same by what it asks, whatever its
+    letter case and options. Both are emptied when they are full, and thrown away with the policy.
+    """
+
+    client: Client | None
+    by_octets: dict[bytes, "Rendered"] = field(default_factory=dict)
+    by_meaning: dict[tuple[bytes, int, int], "Known"] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """What has been decided for one question of one group.
+
+    rendered: an answer that does not depend on time; None: it is rendered anew from `entry` each second.
+    rows: where each client's attempts are counted in the spool; None for what leaves no trace. stream: over TCP.
+    """
+
+    bucket: int
+    rows: "Rows | None"
+    rendered: "Rendered | None"
+    entry: Cached | None
+    stream: bool
+
+
+@dataclass(slots=True, eq=False)
+class Rows:
+    """The spool rows of one attempt, by client. encoded: the entry's part that all clients share."""
+
+    encoded: bytes
+    by_client: dict[int | bytes, int] = field(default_factory=dict)
+
+
+# An answer as it is sent, but for the two octets of the ID: the last second in which it may be given, the octets
+# after the ID, their number with the ID, the counters' bucket, and the spool rows (None: no trace).
+type Rendered = tuple[int, bytes, int, int, Rows | None]
+
+
+class Directory:
+    """The groups of one listener's clients, under the orders in force."""
+
+    def __init__(self, realms: tuple[Realm, ...]) -> None:
+        self._networks = sorted(
+            ((network, realm) for realm in realms for network in realm.networks),
+            key=lambda pair: -pair[0].prefixlen,
+        )
+        self._groups: dict[object, Group] = {}
+        self._generation = -1
+        self._paused: Mapping[str, datetime] = MappingProxyType({})
+        self._granted: dict[tuple[str, Address], dict[str, datetime]] = {}
+        self.outside = Group(None)
+
+    def follow(self, orders: Orders) -> None:
+        """Take new orders; what was rendered under another policy is forgotten."""
+        if orders.generation != self._generation:
+            self._groups.clear()
+            self._generation = orders.generation
+        self._paused = {pause.realm: pause.until for pause in orders.pauses}
+        self._granted = {}
+        for grant in orders.grants:
+            services = self._granted.setdefault((grant.realm, grant.address), {})
+            services.update((service, grant.until) for service in grant.services)
+        for key in [key for key, group in self._groups.items() if group.client and group.client.exempt]:
+            del self._groups[key]
+
+    def group(self, address: Address, now: datetime) -> Group:
+        """The group of an address at this moment; ask again when a second has passed."""
+        realm = next((realm for network, realm in self._networks if address in network), None)
+        if realm is None:
+            return self.outside
+        until = self._paused.get(realm.name)
+        mode = Mode.MONITOR if until is not None and now < until else realm.mode
+        granted = self._granted.get((realm.name, address))
+        exempt = {service: end for service, end in (granted or {}).items() if now < end}
+        key = (realm.name, mode, tuple(sorted(exempt.items())))
+        group = self._groups.get(key)
+        if group is None:
+            group = Group(Client(realm.name, mode, MappingProxyType(exempt)))
+            self._groups[key] = group
+        return group
+
+    def changes(self, before: datetime, now: datetime) -> bool:
+        """Whether a pause or a grant ended between two moments, so that addresses must be looked up again."""
+        ends = (*self._paused.values(), *(end for granted in self._granted.values() for end in granted.values()))
+        return any(before < end <= now for end in ends)
