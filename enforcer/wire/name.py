@@ -23,8 +23,8 @@ def read_name(message: bytes, at: int) -> tuple[Name, int]:
     """Read the name that begins at octet `at` of a whole message; returns it and the offset behind it in place.
 
     Raises Malformed for a length octet of 0x40-0xBF, a name of more than 255 octets or cut short by the message's
-    end, more than 127 pointers, and a pointer that does not point before the labels it continues or that points into
-    the header. So reading ends, and a name reads the same wherever the message's header changes.
+    end, more than 127 pointers, and a pointer to anything but a prior name: one behind the header that ends before
+    the labels which the pointer continues. So reading ends, and nothing behind a name or in the header changes it.
     """
     name, end = spell_out(message, at)
     return name.lower(), end
@@ -33,6 +33,7 @@ def read_name(message: bytes, at: int) -> tuple[Name, int]:
 def spell_out(message: bytes, at: int) -> tuple[bytes, int]:
     """As `read_name`, in the letter case of the message."""
     start = run = at  # run: where the labels that are being read begin
+    bound = len(message) + 1  # where they have to end
     end = 0  # the offset behind the first pointer; 0 while there was none
     room = _MAX_OCTETS
     parts: list[bytes] = []
@@ -44,13 +45,16 @@ def spell_out(message: bytes, at: int) -> tuple[bytes, int]:
                 at += size + 1
                 if at - run >= room:
                     raise Malformed(f"name at octet {start}: longer than 255 octets")
+            if at + (2 if size else 1) > bound:
+                raise Malformed(f"name at octet {start}: a pointer leads to a name that ends behind the pointer's")
             if not size:
                 parts.append(message[run : at + 1])
                 return b"".join(parts), end or at + 1
             parts.append(message[run:at])
             room -= at - run
             end = end or at + 2
-            run = at = _pointer(message, at, run)
+            bound, run = run, _pointer(message, at, run)
+            at = run
     except IndexError:
         raise Malformed(f"name at octet {start}: the message ends inside it") from None
     raise Malformed(f"name at octet {start}: more than {_MAX_POINTERS} pointers")

@@ -1,0 +1,335 @@
+"""`enforcer attempts`: what was blocked, from the index and from the log; the hub need not run."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import click
+
+from enforcer.attempts.attempt import Attempt, Line, parse_line
+from enforcer.attempts.block import Recorded
+from enforcer.attempts.chain import link, seal, unseal
+from enforcer.attempts.index import By, Filter
+from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
+from enforcer.attempts.log import BEGIN, Cursor, DayLog, backwards, days, read, verify_log
+from enforcer.cli.context import config_option, json_option, look_into
+from enforcer.cli.output import print_facts, print_json, print_table, say, second
+from enforcer.config.model import Config
+from enforcer.config.values import parse_until, quoted
+from enforcer.errors import Corrupt, EnforcerError, Malformed, Unavailable
+from enforcer.folders import Folders
+from enforcer.hub.lock import hub_lock
+from enforcer.policy.names import display, parse
+from enforcer.policy.verdict import Layer
+from enforcer.processes import utc_now
+
+_AGO = re.compile(r"(\d{1,6})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_POLL_S = 0.2
+_NEAR_END = 65_536  # octets; many lines
+_REINDEX_BATCH = 10_000
+_COLUMNS = ("time", "device", "service", "part", "name", "rule", "count", "action")
+
+
+def _moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
+    """Read `1h`, a date (00:00 UTC of that day), or a time with its zone."""
+    if value is None:
+        return None
+    ago = _AGO.fullmatch(value)
+    if ago is not None:
+        return utc_now() - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
+    try:
+        return parse_until(value)
+    except ValueError:
+        example = '"1h", "2026-11-01" or "2026-11-01T09:30Z"'
+        raise click.BadParameter(f"{quoted(value)} is not a time; write one, as in {example}") from None
+
+
+def _domain_name(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Read a domain name in any letter case and script, to the form of the record."""
+    try:
+        return None if value is None else display(parse(value))
+    except Malformed as error:
+        raise click.BadParameter(error.what) from None
+
+
+class _Which(TypedDict):
+    """The options that narrow; None does not."""
+
+    since: datetime | None
+    until: datetime | None
+    service: str | None
+    device: str | None
+    group: str | None
+    name: str | None
+    layer: str | None
+    action: str | None
+    realm: str | None
+
+
+_NARROWING = (
+    click.option("--since", callback=_moment, metavar="TIME", help="From then on: 1h, 2026-11-01, 2026-11-01T09:30Z."),
+    click.option("--until", callback=_moment, metavar="TIME", help="Before then, written as for --since."),
+    click.option("--service", metavar="SERVICE", help="A banned service, as in wechat."),
+    click.option("--device", metavar="ID", help="A device, by its id in the inventory."),
+    click.option("--group", metavar="GROUP", help="The devices of a group."),
+    click.option("--name", callback=_domain_name, metavar="NAME", help="A domain name, and everything below it."),
+    click.option("--layer", type=click.Choice([str(layer) for layer in Layer]), help="Where it was seen."),
+    click.option("--action", type=click.Choice([str(each) for each in Recorded]), help="What was done about it."),
+    click.option("--realm", metavar="REALM", help="The realm of the client."),
+)
+
+
+def _narrowed[F: Callable[..., object]](command: F) -> F:
+    """Add the options of `_Which`."""
+    for option in reversed(_NARROWING):
+        command = option(command)
+    return command
+
+
+@click.group()
+def attempts() -> None:
+    """Look at what was blocked, and whether the log is whole.
+
+    Example: enforcer attempts list --since 1h --service wechat
+    """
+
+
+@attempts.command("list")
+@config_option
+@_narrowed
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many, at most.")
+@json_option("Print one record a line, as it stands in the log.")
+def list_(config: Path | None, limit: int, as_json: bool, **which: Unpack[_Which]) -> None:
+    """List attempts, newest first.
+
+    One row is one record: the first attempt of a device, or a summary of its repeats.
+
+    Example: enforcer attempts list --since 24h --device dev-7f3a91c2
+    """
+    with open_index(look_into(config)) as index:
+        found = index.find(_filter(which), limit)
+    if as_json:
+        for line in found:
+            click.echo(canonical(line))
+    else:
+        attempt_table(found)
+
+
+@attempts.command()
+@config_option
+@click.option(
+    "--lines", "-n", type=click.IntRange(0, 10_000), default=10, show_default=True, help="How many to begin with."
+)
+@click.option("--follow", "-f", is_flag=True, help="Go on with new lines as they come, until Ctrl-C.")
+@json_option("Print the lines as they stand in the log.")
+def tail(config: Path | None, lines: int, follow: bool, as_json: bool) -> None:
+    """Print the end of the log, events too, oldest first.
+
+    Example: enforcer attempts tail -f
+    """
+    folder = Folders(look_into(config).data_dir).log
+    cursor = _near_end(folder)
+    newest = list(islice(backwards(folder), lines or 1))[::-1]
+    shown = 0
+    for line in newest:
+        shown = _number(line) or shown
+        if lines:
+            _print_line(line, as_json)
+    while follow:
+        for line, day, offset in read(folder, cursor):
+            cursor = Cursor(day, offset, 0)
+            number = _number(line)
+            if number is not None and number > shown:
+                shown = number
+                _print_line(line, as_json)
+        time.sleep(_POLL_S)
+
+
+@attempts.command()
+@config_option
+@json_option("Print the record as it stands in the log.")
+@click.argument("id", metavar="ID")
+def show(config: Path | None, as_json: bool, id: str) -> None:  # noqa: A002 (the record's word)
+    """Print one attempt with everything that is known of it, and its place in the chain.
+
+    Example: enforcer attempts show 01KARSJ8T0C2V6M0QF1W3X9Z4B
+    """
+    loaded = look_into(config)
+    with open_index(loaded) as index:
+        line = index.get(id.upper())
+    if line is None:
+        raise EnforcerError(f"{quoted(id)} is no attempt in the index; `enforcer attempts list` prints the ids")
+    text = canonical(line)
+    if as_json:
+        click.echo(text)
+        return
+    body, before = unseal(text.encode())
+    place = {
+        "file": f"{Folders(loaded.data_dir).log}/{second(line.logged_ms)[:10]}.ndjson",
+        "hash": link(before, body).hex(),
+    }
+    print_facts(dict(_flat(json.loads(text))) | place)
+
+
+@attempts.command()
+@config_option
+@click.option(
+    "--by", type=click.Choice([str(by) for by in By]), default="service", show_default=True, help="What to count by."
+)
+@_narrowed
+@json_option("Print one object a line: key, attempts, lines.")
+def stats(config: Path | None, by: str, as_json: bool, **which: Unpack[_Which]) -> None:
+    """Count attempts, the most first. Counts are exact; lines says in how many records they stand.
+
+    Example: enforcer attempts stats --by device --since 2026-11-01
+    """
+    with open_index(look_into(config)) as index:
+        counts = index.stats(By(by), _filter(which))
+    if as_json:
+        for count in counts:
+            print_json({by: count.key, "attempts": count.attempts, "lines": count.lines})
+    else:
+        print_table((by, "attempts", "lines"), [(count.key, count.attempts, count.lines) for count in counts])
+
+
+@attempts.command()
+@config_option
+@json_option("Print an object: file, seq, hash.")
+def verify(config: Path | None, as_json: bool) -> None:
+    """Check the whole log: that no line was altered, left out or put in. The first bad line is named.
+
+    The last hash proves all before it: keep it elsewhere, and compare.
+
+    Example: enforcer attempts verify
+    """
+    folder = Folders(look_into(config).data_dir).log
+    last = verify_log(folder)
+    if last is None:
+        raise Unavailable(f"{folder}: there is no log yet; start the hub")
+    newest = next(backwards(folder))
+    body, before = unseal(newest)
+    files = days(folder)
+    head = link(before, body).hex()
+    if as_json:
+        print_json({"files": len(files), "seq": last.seq, "hash": head})
+    else:
+        say(f"The log is whole: {len(files)} files, up to line number {last.seq}, hash {head}")
+
+
+@attempts.command()
+@config_option
+def reindex(config: Path | None) -> None:
+    """Make the index again from the log, while the hub is stopped.
+
+    A running hub replaces a damaged index by itself. The index that was there is kept beside the new one.
+
+    Example: enforcer attempts reindex
+    """
+    folders = Folders(look_into(config).data_dir)
+    if not folders.log.exists():
+        raise Unavailable(f"{folders.log}: there is no log yet; start the hub")
+    with hub_lock(folders.run / "hub.lock"):
+        log = DayLog(folders.log)
+        index = SqliteWriter(_index_path(folders), folders.log)
+        index.rebuild()
+        while index.follow(log.synced, _REINDEX_BATCH):
+            pass
+        if index.trouble is not None:
+            raise Unavailable(index.trouble)
+        say(f"The index is made again, up to line number {index.seq()}")
+        index.close()
+        log.close()
+
+
+def _index_path(folders: Folders) -> Path:
+    return folders.index / "attempts.sqlite"
+
+
+def open_index(config: Config) -> closing[SqliteIndex]:
+    """The index, to be closed by `with`. Raises Unavailable where there is none."""
+    return closing(SqliteIndex(_index_path(Folders(config.data_dir))))
+
+
+def attempt_table(lines: Sequence[Line]) -> None:
+    """Print attempts as rows, with the id that `attempts show` takes."""
+    found = [(line.id, line.entry) for line in lines if isinstance(line.entry, Attempt)]
+    print_table((*_COLUMNS, "id"), [(*_row(attempt), id_) for id_, attempt in found])
+
+
+def _filter(which: _Which) -> Filter:
+    since, until = which["since"], which["until"]
+    return Filter(
+        since_ms=None if since is None else _ms(since),
+        until_ms=None if until is None else _ms(until),
+        service=which["service"],
+        layer=which["layer"],
+        action=which["action"],
+        realm=which["realm"],
+        device=which["device"],
+        group=which["group"],
+        name=which["name"],
+    )
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _row(attempt: Attempt) -> tuple[str | int | None, ...]:
+    """The cells of `_COLUMNS`; where the device is not known, its address stands for it."""
+    block = attempt.block
+    device = attempt.owner.device or attempt.client_ip
+    shown = block.name or block.dest_ip
+    return second(attempt.time_ms), device, block.service, block.part, shown, block.rule, attempt.count, block.action
+
+
+def canonical(line: Line) -> str:
+    """The line as it stands in the log."""
+    return seal(bytes.fromhex(line.prev), line.entry.body(line.seq, line.logged_ms))[:-1].decode("ascii")
+
+
+def _flat(record: dict[str, object], above: str = "") -> Iterator[tuple[str, str | None]]:
+    """Names and values; what is inside of an object with both names, as in `identity.source`."""
+    for key, value in record.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        elif value is None or isinstance(value, str):
+            yield above + key, value
+        else:
+            yield above + key, json.dumps(value)
+
+
+def _near_end(folder: Path) -> Cursor:
+    """A place in the newest file, not far before its end, perhaps inside of a line."""
+    files = days(folder)
+    return Cursor(files[-1].stem, max(files[-1].stat().st_size - _NEAR_END, 0), 0) if files else BEGIN
+
+
+def _number(line: bytes) -> int | None:
+    """The line's number; None for what is no line, such as the rest of one."""
+    try:
+        return parse_line(line).seq
+    except Corrupt:
+        return None
+
+
+def _print_line(line: bytes, as_json: bool) -> None:
+    if as_json:
+        click.echo(line)
+        return
+    try:
+        entry = parse_line(line).entry
+    except Corrupt as error:
+        click.echo(error, err=True)
+        return
+    if isinstance(entry, Attempt):
+        say("  ".join("-" if cell is None else str(cell) for cell in _row(entry)))
+    else:
+        say(f"{second(entry.time_ms)}  {entry.event}  {json.dumps(dict(entry.detail))}")

@@ -1,0 +1,228 @@
+"""`enforcer check` and `enforcer explain`: the verdict of the workers, without them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from enforcer.cli.context import bindings_of, config_option, find_config, json_option, load_config, policy_of
+from enforcer.cli.output import Value, print_facts, print_json, say
+from enforcer.cli.target import read_target
+from enforcer.config.model import Config
+from enforcer.config.values import instead, quoted
+from enforcer.errors import Malformed
+from enforcer.policy.judge import Policy
+from enforcer.policy.names import parse
+from enforcer.policy.protections import Protection, covers
+from enforcer.policy.rules import Evidence, Mode, Rule
+from enforcer.policy.verdict import Action, Client, Destination, Verdict
+from enforcer.processes import utc_now
+
+_WRONG_USE = 2
+_MEANING = {
+    Evidence.APP: "app: only the application talks to it",
+    Evidence.WEB: "web: pages link to it or embed it",
+    Evidence.SHARED: "shared: several products or uses",
+}
+
+_device_option = click.option("--device", metavar="ID", help="As this device of the inventory, with its exemptions.")
+_realm_option = click.option("--realm", metavar="REALM", help="As a client of this realm, in its mode.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A target with the verdict on it. destination: of those that the target may mean, the one that decides."""
+
+    target: str
+    destination: Destination
+    verdict: Verdict
+
+    def as_json(self) -> dict[str, object]:
+        """What `check --json` says."""
+        rule = self.verdict.rule
+        return {
+            "target": self.target,
+            "layer": self.destination.layer,
+            "action": self.verdict.action,
+            "service": rule and rule.service,
+            "part": rule and rule.part,
+            "rule": rule and rule.id,
+            "list": rule and rule.list,
+            "line": rule and rule.line,
+            "why": "; ".join(self.verdict.why[1:]),
+        }
+
+
+@click.command()
+@config_option
+@_device_option
+@_realm_option
+@json_option("Print one object a line: target, layer, action, service, part, rule, list, line, why.")
+@click.argument("targets", metavar="TARGET…", nargs=-1, required=True)
+def check(config: Path | None, device: str | None, realm: str | None, as_json: bool, targets: tuple[str, ...]) -> None:
+    """Say what the policy does with names, addresses, host:port, [v6]:port and URLs.
+
+    A "-" reads targets from standard input, one a line. The lists of the configuration are read as they are now, whether
+    or not they are in force; without a configuration, those that come with Enforcer. Nothing is asked of the network.
+
+    The exit status is 0 when all are allowed (or only observed), 1 when some are blocked, 2 for what is no target.
+
+    Example: enforcer check www.canada.ca long.weixin.qq.com 203.0.113.7:443 http://192.0.2.1/mmtls/
+    """
+    now = utc_now()
+    policy, client = _in_force(config, device, realm, now)
+    status = 0
+    for target in _each(targets):
+        try:
+            judged = _judge(policy, client, now, target)
+        except Malformed as error:
+            click.echo(error, err=True)
+            status = _WRONG_USE
+            continue
+        if judged.verdict.action is Action.BLOCK:
+            status = max(status, 1)
+        if as_json:
+            print_json(judged.as_json())
+        else:
+            say(_in_short(judged))
+    click.get_current_context().exit(status)
+
+
+@click.command()
+@config_option
+@_device_option
+@_realm_option
+@json_option("Print one object: what check prints, and everything else that is known.")
+@click.argument("target", metavar="TARGET")
+def explain(config: Path | None, device: str | None, realm: str | None, as_json: bool, target: str) -> None:
+    """Say why a target is blocked or allowed: the rule, its file and line, its source, and every step.
+
+    Example: enforcer explain long.weixin.qq.com
+    """
+    now = utc_now()
+    policy, client = _in_force(config, device, realm, now)
+    try:
+        judged = _judge(policy, client, now, target)
+    except Malformed as error:
+        raise click.UsageError(error.what) from None
+    kept = list(_protections(policy, judged.destination))
+    rule = judged.verdict.rule
+    if as_json:
+        print_json({**judged.as_json(), **_details(policy, judged.verdict, rule), "never_block": [*map(str, kept)]})
+        return
+    say(f"{target}: {judged.verdict.action}")
+    click.echo()
+    facts: dict[str, Value | Sequence[str]] = {} if rule is None else _facts(policy, judged.verdict, rule)
+    if kept:
+        facts["never_block"] = [str(each) for each in kept]
+    print_facts({**facts, "steps": [f"{number}. {step}" for number, step in enumerate(judged.verdict.why, 1)]})
+
+
+def _in_force(given: Path | None, device: str | None, realm: str | None, now: datetime) -> tuple[Policy, Client]:
+    """The policy, and on whose behalf it is asked."""
+    if find_config(given) is None:
+        if device is not None or realm is not None:
+            raise click.UsageError("--device and --realm need a configuration; name it with --config")
+        return policy_of(None, now.date()), Client(realm="")
+    _, loaded = load_config(given)
+    client = _client(loaded, device, realm, now)
+    return policy_of(loaded, now.date()), client
+
+
+def _client(config: Config, device: str | None, realm: str | None, now: datetime) -> Client:
+    """A device of the inventory or nobody, in a realm; where none is named, in the device's, or in the only one."""
+    modes = {each.name: each.mode for each in config.realms}
+    if realm is not None and realm not in modes:
+        raise click.UsageError(f"{quoted(realm)} is not a realm; {instead(realm, modes)}")
+    exempt: dict[str, datetime] = {}
+    if device is not None:
+        own = [each for each in bindings_of(config) if each.device == device]
+        if not own:
+            raise click.UsageError(f"{quoted(device)} is not in the inventory; enforcer devices list names all")
+        realm = realm or own[0].realm
+        for each in config.policy.exemptions:
+            if now < each.until and (each.device == device or (each.group is not None and each.group == own[0].group)):
+                exempt |= {name: max(each.until, exempt.get(name, each.until)) for name in each.services}
+    if realm is None and len(modes) == 1:
+        realm = next(iter(modes))
+    mode = config.policy.mode if realm is None else modes[realm]
+    return Client(realm or "", Mode(mode), exempt)
+
+
+def _each(targets: Sequence[str]) -> Iterator[str]:
+    """The targets; `-` is standard input, line by line, without empty lines and comments."""
+    for target in targets:
+        if target != "-":
+            yield target
+            continue
+        for line in click.get_text_stream("stdin", errors="replace"):
+            text = line.strip()
+            if text and not text.startswith("#"):
+                yield text
+
+
+def _judge(policy: Policy, client: Client, now: datetime, target: str) -> _Judged:
+    """Raises Malformed for what is no target."""
+    judged = [
+        _Judged(target, destination, policy.judge(destination, client, now, explain=True))
+        for destination in read_target(target)
+    ]
+    return min(judged, key=lambda each: list(Action).index(each.verdict.action))
+
+
+def _in_short(judged: _Judged) -> str:
+    rule = judged.verdict.rule
+    start = f"{judged.verdict.action:<7}  {judged.target}"
+    return start if rule is None else f"{start}  {rule.service} {rule.part}  {rule.id}  {rule.file}:{rule.line}"
+
+
+def _protections(policy: Policy, destination: Destination) -> Iterator[Protection]:
+    """Every never_block entry that is about the name."""
+    name = destination.name
+    if name is not None:
+        for each in (*(kept for each in policy.lists for kept in each.never_block), *policy.built_in):
+            if covers(each.kind, parse(each.name), name):
+                yield each
+
+
+def _sources(policy: Policy, rule: Rule) -> dict[str, str]:
+    """What the codes of a rule stand for; empty for a list without codes."""
+    known = next((each.sources for each in policy.lists if each.name == rule.list), {})
+    return {code: known[code] for code in (each.strip() for each in rule.source.split(",")) if code in known}
+
+
+def _details(policy: Policy, verdict: Verdict, rule: Rule | None) -> dict[str, object]:
+    """What `explain --json` adds."""
+    if rule is None:
+        return {"steps": verdict.why}
+    return {
+        "file": rule.file,
+        "sources": _sources(policy, rule),
+        "ban": rule.ban or policy.settings.ban,
+        "evidence": rule.evidence,
+        "confidence": rule.confidence,
+        "seen": rule.seen,
+        "expires": rule.expires and rule.expires.isoformat(),
+        "answer": verdict.answer,
+        "steps": verdict.why,
+    }
+
+
+def _facts(policy: Policy, verdict: Verdict, rule: Rule) -> dict[str, Value | Sequence[str]]:
+    """What `explain` says of the rule that decides."""
+    sources = [f"{code}: {text}" for code, text in _sources(policy, rule).items()]
+    return {
+        "service": f"{rule.service} ({policy.titles[rule.service].en})",
+        "part": rule.part,
+        "rule": rule.id,
+        "written": f"{rule.file}:{rule.line}",
+        "source": sources or rule.source,
+        "ban": rule.ban or policy.settings.ban,
+        "evidence": _MEANING[rule.evidence],
+        "confidence": rule.confidence,
+        "seen": rule.seen,
+        "expires": "never" if rule.expires is None else rule.expires.isoformat(),
+        "answer": verdict.answer,
+    }

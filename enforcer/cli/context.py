@@ -1,0 +1,124 @@
+"""What commands share: which configuration is meant, and what it names."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from enforcer import __file__ as package
+from enforcer.blocklists import Lists, shipped, shipped_folder
+from enforcer.blocklists import load as load_lists
+from enforcer.config.load import load
+from enforcer.config.model import Config
+from enforcer.devices.device import Binding
+from enforcer.errors import Unavailable
+from enforcer.identity.inventory import read_inventory
+from enforcer.policy.compiled import PolicySettings, compile_policy
+from enforcer.policy.judge import Policy
+from enforcer.policy.lists import BlockList
+from enforcer.policy.thirdparty import Source, ThirdParty
+
+HERE = Path("enforcer.yaml")
+SYSTEM = Path("/etc/enforcer/enforcer.yaml")
+DEFAULT_LISTS = ("wechat.yaml", "kaspersky.yaml", "bypass.yaml")
+
+_PACKAGE = Path(package).parent
+_INSTALLED = _PACKAGE / "_data" / "demo" / "enforcer.yaml"
+DEMO = _INSTALLED if _INSTALLED.exists() else _PACKAGE.parent / "deploy" / "demo" / "enforcer.yaml"
+"""The configuration of `enforcer run --demo`: inside of an installed package, beside it in a source tree."""
+
+
+def config_option[F: Callable[..., object]](command: F) -> F:
+    """Add `--config`."""
+    option = click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        envvar="ENFORCER_CONFIG",
+        metavar="PATH",
+        help=f"The configuration; else $ENFORCER_CONFIG, else ./{HERE}, else {SYSTEM}.",
+    )
+    return option(command)
+
+
+def json_option[F: Callable[..., object]](help: str) -> Callable[[F], F]:  # noqa: A002 (click's word)
+    """Add `--json`, which is passed on as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help=help)
+
+
+def find_config(given: Path | None) -> Path | None:
+    """The configuration that is meant, or None where there is none."""
+    return given or next((path for path in (HERE, SYSTEM) if path.exists()), None)
+
+
+def load_config(given: Path | None) -> tuple[Path, Config]:
+    """The configuration that is meant, loaded. Raises Mistakes, and Unavailable when there is none."""
+    path = find_config(given)
+    if path is None:
+        raise Unavailable(f"no configuration: neither ./{HERE} nor {SYSTEM} is there; name one with --config")
+    return path, load(path, shipped)
+
+
+def look_into(given: Path | None) -> Config:
+    """The configuration of a command that only looks: without any, the demo's, once that has been started."""
+    path = find_config(given)
+    if path is None:
+        demo = load(DEMO, shipped)
+        if demo.data_dir.exists():
+            return demo
+    return load_config(path)[1]
+
+
+def bindings_of(config: Config) -> tuple[Binding, ...]:
+    """Whose the addresses are, as the configured inventory says. Raises Mistakes or Unavailable."""
+    inventory = config.identity.inventory
+    return () if inventory is None else read_inventory(inventory.file, config.realms)
+
+
+def lists_of(config: Config | None, today: date) -> Lists:
+    """The lists of a configuration, as they are now; of None, those that come with Enforcer. Raises Mistakes.
+
+    The last good copies of third-party lists, which the hub keeps, are neither used nor made.
+    """
+    with TemporaryDirectory(prefix="enforcer-") as copies:
+        if config is None:
+            return load_lists((shipped_folder() / name for name in DEFAULT_LISTS), (), Path(copies), today)
+        return load_lists(config.policy.lists, sources_of(config), Path(copies), today)
+
+
+def policy_of(config: Config | None, today: date) -> Policy:
+    """The policy that these lists make, compiled in memory. Raises Mistakes."""
+    lists = lists_of(config, today)
+    return compiled(lists.own, lists.third_party, PolicySettings() if config is None else settings_of(config))
+
+
+def compiled(own: Sequence[BlockList], third_party: Sequence[ThirdParty], settings: PolicySettings) -> Policy:
+    """Lists to a policy that can be asked, in memory."""
+    return Policy.load(compile_policy(own, third_party, settings))
+
+
+def sources_of(config: Config) -> tuple[Source, ...]:
+    """The third-party lists of a configuration."""
+    return tuple(
+        Source(
+            name=each.list_name,
+            file=str(each.file),
+            service=each.service,
+            part=each.part,
+            evidence=each.evidence,
+            format=each.format,
+            max_bad_lines=each.max_bad_lines,
+        )
+        for each in config.policy.third_party
+    )
+
+
+def settings_of(config: Config) -> PolicySettings:
+    """What judging needs of a configuration. The mode is left to the client: it is that of its realm."""
+    return PolicySettings(
+        answer=config.resolver.answer,
+        ban=config.policy.ban,
+        nat64=config.resolver.nat64,
+        upstreams=tuple(str(upstream.address) for upstream in config.resolver.upstreams),
+    )

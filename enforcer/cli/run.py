@@ -1,0 +1,104 @@
+"""Starting things: everything at once, or one part for a supervisor of one's own."""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from enforcer.cli.context import DEMO, config_option, load_config
+from enforcer.folders import Folders
+from enforcer.notify import end_with_supervisor, notify
+
+DEMO_HELP = """\
+Enforcer is running. In another shell:
+
+  dig @{address} -p {port} long.weixin.qq.com     blocked: NXDOMAIN, with the reason (EDE 15)
+  dig @{address} -p {port} www.canada.ca          allowed: forwarded, and written down nowhere
+  {enforcer} attempts list                the record of what was blocked
+  {enforcer} explain long.weixin.qq.com   which rule, in which file, and why
+  curl http://{metrics}/metrics           what Prometheus sees
+
+Data is in {data}. Stop with Ctrl-C.
+"""
+
+
+@click.command()
+@config_option
+@click.option("--demo", is_flag=True, help="Loopback only, with the shipped lists and invented devices.")
+def run(config: Path | None, demo: bool) -> None:
+    """Start everything on this machine, and keep it running.
+
+    The hub and one resolver process for each CPU are started, watched and replaced when they end. SIGTERM stops them
+    in order; SIGHUP reloads.
+
+    Example: enforcer run --config /etc/enforcer/enforcer.yaml
+    """
+    from enforcer.processes import CLOCK, workers_of  # noqa: PLC0415 (slow to load; other commands need not wait)
+    from enforcer.supervise import Supervisor  # noqa: PLC0415
+
+    _log_to_stderr()
+    path, loaded = load_config(DEMO if demo else config)
+    folders = Folders(loaded.data_dir)
+    supervisor = Supervisor(
+        config=path,
+        run=folders.run,
+        control=folders.control,
+        workers=workers_of(loaded),
+        steady=CLOCK.steady,
+    )
+
+    def ready() -> None:
+        notify("READY=1")
+        if demo:
+            listener = loaded.resolver.listeners[0].udp
+            click.echo(
+                DEMO_HELP.format(
+                    address=listener.address,
+                    port=listener.port,
+                    metrics=loaded.metrics.listen,
+                    data=folders.data,
+                    enforcer=Path(sys.argv[0]),
+                )
+            )
+
+    asyncio.run(supervisor.run(ready))
+
+
+@click.command()
+@config_option
+@click.option("--worker", type=click.IntRange(0, 63), default=0, help="Its number, from 0; each is started once.")
+def dns(config: Path | None, worker: int) -> None:
+    """Run one resolver process.
+
+    It waits until a hub has compiled a policy, and goes on without the hub after that.
+
+    Example: enforcer dns --worker 0
+    """
+    from enforcer.processes import DnsWorker  # noqa: PLC0415 (slow to load; other commands need not wait)
+
+    _log_to_stderr()
+    end_with_supervisor()
+    _, loaded = load_config(config)
+    asyncio.run(DnsWorker(loaded, worker).run(lambda: notify("READY=1")))
+
+
+@click.command()
+@config_option
+def hub(config: Path | None) -> None:
+    """Run the hub: the process that compiles the policy, records attempts and answers Prometheus.
+
+    Example: enforcer hub
+    """
+    from enforcer.processes import make_hub  # noqa: PLC0415 (slow to load; other commands need not wait)
+
+    _log_to_stderr()
+    end_with_supervisor()
+    path, _ = load_config(config)
+    asyncio.run(make_hub(path).run(lambda: notify("READY=1")))
+
+
+def _log_to_stderr() -> None:
+    """One event a line; systemd and containers add the time."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")

@@ -1,0 +1,51 @@
+"""Where things are inside `data_dir`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The paths that more than one process must agree on."""
+
+    data: Path
+
+    @property
+    def spool(self) -> Path:
+        """One folder a worker."""
+        return self.data / "spool"
+
+    @property
+    def log(self) -> Path:
+        """One file a day."""
+        return self.data / "log"
+
+    @property
+    def index(self) -> Path:
+        """What can be rebuilt from the log."""
+        return self.data / "index"
+
+    @property
+    def policy(self) -> Path:
+        """One compiled policy a file, named by its SHA-256."""
+        return self.data / "policy"
+
+    @property
+    def run(self) -> Path:
+        """What lives only while processes do, and the workers' counters."""
+        return self.data / "run"
+
+    @property
+    def counters(self) -> Path:
+        """One file a worker."""
+        return self.run / "counters"
+
+    @property
+    def orders(self) -> Path:
+        """What the hub tells the workers."""
+        return self.run / "orders"
+
+    @property
+    def control(self) -> Path:
+        """The hub's socket."""
+        return self.run / "control.sock"

@@ -1,0 +1,18 @@
+"""Puts a policy in force: the lists are compiled to one file, which is checked before any worker is told of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A compiled policy on the disk. sha256: its file's name, in hexadecimal; rules: by service and kind."""
+
+    sha256: str
+    services: tuple[str, ...]
+    rules: Mapping[tuple[str, str], int]
+
+    @property
+    def ruleset(self) -> str:
+        """Its short name in records."""
+        return self.sha256[:12]

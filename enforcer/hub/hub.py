@@ -1,0 +1,489 @@
+"""The hub as a process: the recorder's rhythm, the upkeep, and what the control socket can ask for."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from enforcer import __version__
+from enforcer.attempts.index.sqlite import SqliteWriter
+from enforcer.attempts.log import DayLog
+from enforcer.attempts.spool import segments
+from enforcer.config.describe import needs_restart, show
+from enforcer.config.model import Config
+from enforcer.config.values import Endpoint
+from enforcer.counters import DROPS, read_counters, word
+from enforcer.devices.device import Binding
+from enforcer.devices.registry import Registry
+from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
+from enforcer.folders import Folders
+from enforcer.hub.compiler import Compiled
+from enforcer.hub.control import Answer, Request, control_socket, number_of, text_of
+from enforcer.hub.lock import hub_lock
+from enforcer.hub.metrics import WINDOWS, PolicyFacts, Snapshot, alive, metrics_app
+from enforcer.hub.orders import RENEW_S, OrderBook, grants_for
+from enforcer.hub.recorder import BATCH, Recorder, Total
+from enforcer.orders import Grant
+
+POLL_S = 0.1
+INDEX_BATCH = 1000
+FIGURES_S = 60.0  # how often devices are counted anew in the index
+PAUSE_MINUTES_MAX = 24 * 60
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a start and every reload read anew. Each raises Mistakes or Unavailable, and may take seconds."""
+
+    config: Callable[[], Config]
+    bindings: Callable[[Config], tuple[Binding, ...]]
+    policy: Callable[[Config, datetime], Compiled]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A configuration with what it names, read and checked."""
+
+    config: Config
+    bindings: tuple[Binding, ...]
+    compiled: Compiled
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """What the supervisor says of a process."""
+
+    kind: str
+    pid: int | None
+    restarts: int
+    up: bool
+
+
+class Hub:
+    """Everything the hub holds. Time comes from `clock`, an aware UTC datetime."""
+
+    def __init__(self, inputs: Inputs, clock: Callable[[], datetime]) -> None:
+        """Read the configuration and what it names. Raises Mistakes or Unavailable."""
+        self._inputs, self._clock = inputs, clock
+        self._started = clock()
+        self._loads: Counter[str] = Counter()
+        self._loaded = self._load()
+        self.config = self._loaded.config
+        self._folders = Folders(self.config.data_dir)
+        self._workers: dict[str, _Worker] = {}
+        self._reloading = asyncio.Lock()
+        self._stopping = asyncio.Event()
+        self._attempting: dict[tuple[str, str], int] = {}
+        self._top: dict[tuple[str, str], int] = {}
+        self._refused: str | None = None
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Record until SIGTERM or SIGINT; SIGHUP reloads. ready: called when the hub answers.
+
+        Raises Unavailable when another hub uses the data folder, or an address cannot be had.
+        """
+        folders = self._folders
+        for folder in (folders.data, folders.spool, folders.policy, folders.run, folders.counters):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with hub_lock(folders.run / "hub.lock"), _listening(self.config.metrics.listen) as sock:
+            self._open()
+            operations = {
+                "ping": self._op_ping,
+                "status": self._op_status,
+                "reload": self._op_reload,
+                "pause": self._op_pause,
+                "resume": self._op_resume,
+                "worker": self._op_worker,
+            }
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._stopping.set)
+            try:
+                async with control_socket(folders.control, operations), asyncio.TaskGroup() as tasks:
+                    loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self._hang_up()))
+                    server = _page(metrics_app(self.snapshot, self.health))
+                    page = tasks.create_task(server.serve(sockets=[sock]))
+                    upkeep = [tasks.create_task(each()) for each in (self._record, self._index_log, self._upkeep)]
+                    ready()
+                    await self._stopping.wait()
+                    for task in upkeep:
+                        task.cancel()
+                    server.should_exit = True
+                    await page
+            finally:
+                self._close()
+
+    def snapshot(self) -> Snapshot:
+        """All that the metrics page says, now."""
+        now = self._clock()
+        now_ms = _ms(now)
+        live = self._recorder.live()
+        live.update(self._totals_before())
+        attempts: Counter[tuple[str, str, str]] = Counter()
+        identified: Counter[str] = Counter()
+        for (service, layer, action, source), count in live.items():
+            attempts[service, layer, action] += count
+            identified[source] += count
+        config = self._loaded.config
+        named = config.policy.notice.monitoring_notice_acknowledged
+        restarts: Counter[str] = Counter()
+        for worker in self._workers.values():
+            restarts[worker.kind] += worker.restarts
+        return Snapshot(
+            version=__version__,
+            now_ms=now_ms,
+            policy=self._facts(now),
+            loads=self._loads,
+            workers=self._read_counters(),
+            upstreams=tuple(str(upstream) for upstream in self.config.resolver.upstreams),
+            restarts=restarts,
+            spool=self._spool_figures(now_ms),
+            attempts=attempts,
+            newest={key: (attempt.id, attempt.time_ms) for key, attempt in self._recorder.last.items()},
+            identified=identified,
+            devices=len({binding.device for binding in self._loaded.bindings} - {None}),
+            devices_attempting=self._attempting,
+            device_attempts=self._top if named else None,
+            log_sequence=self._log.seq,
+            log_writable=self._recorder.trouble is None,
+            index_lag=self._log.seq - self._index_seq,
+        )
+
+    def health(self) -> str | None:
+        """Why the hub is not recording; None while it is."""
+        return self._recorder.trouble
+
+    def _load(self) -> _Loaded:
+        """Everything anew, from its files; counted by result."""
+        at = self._clock()
+        try:
+            config = self._inputs.config()
+            loaded = _Loaded(config, self._inputs.bindings(config), self._inputs.policy(config, at), at)
+        except Mistakes:
+            self._loads["invalid"] += 1
+            raise
+        except EnforcerError:
+            self._loads["unreadable"] += 1
+            raise
+        self._loads["ok"] += 1
+        return loaded
+
+    def _open(self) -> None:
+        now, config, folders = self._clock(), self.config, self._folders
+        self._log = DayLog(folders.log)
+        self._recorder = Recorder(
+            spool=folders.spool,
+            log=self._log,
+            marks=folders.run / "recorder.json",
+            node=config.node,
+            owners=Registry(self._loaded.bindings),
+            aggregate_s=config.attempts.aggregate_s,
+            fsync_s=config.attempts.fsync_s,
+            ban=config.policy.ban,
+        )
+        self._index = SqliteWriter(folders.index / "attempts.sqlite", folders.log)
+        self._index_seq = self._index.seq()
+        self._begun = self._log.synced  # what was logged before is counted by the index, the rest by the recorder
+        self._before: Mapping[Total, int] | None = None
+        self._book = OrderBook(folders.orders)
+        if self._log.cut:
+            self._recorder.record("recovered", {"octets": self._log.cut}, now)
+        before = self._book.orders.policy
+        self._order(now)
+        compiled = self._loaded.compiled
+        detail = {
+            "version": __version__,
+            "pid": os.getpid(),
+            "ruleset": compiled.ruleset,
+            "before": before[:12] or None,
+        }
+        self._recorder.record("start", detail, now)
+        self._recorder.record("configuration", {"sha256": _digest(config)}, now)
+        _log.info("hub event=started ruleset=%s log_sequence=%d", compiled.ruleset, self._log.seq)
+
+    def _close(self) -> None:
+        now = self._clock()
+        self._recorder.record("stop", {"version": __version__, "pid": os.getpid()}, now)
+        self._recorder.poll(_ms(now), now)
+        self._recorder.close(_ms(now), now)
+        self._index.follow(self._log.synced, INDEX_BATCH)
+        self._index.close()
+        try:
+            self._log.close()
+        except OSError as error:
+            _log.error("log event=close_failed error=%s", error.strerror)
+        _log.info("hub event=stopped log_sequence=%d", self._log.seq)
+
+    async def _record(self) -> None:
+        while True:
+            now = self._clock()
+            written = self._recorder.poll(_ms(now), now)
+            await asyncio.sleep(0 if written >= BATCH else POLL_S)
+
+    async def _index_log(self) -> None:
+        counted_ms = 0
+        while True:
+            done = self._follow_log()
+            now_ms = _ms(self._clock())
+            if done < INDEX_BATCH and abs(now_ms - counted_ms) >= FIGURES_S * 1000:
+                counted_ms = now_ms
+                self._count_devices(now_ms)
+            await asyncio.sleep(0 if done >= INDEX_BATCH else POLL_S)
+
+    def _follow_log(self) -> int:
+        """At first no further than where this hub began: the totals there are what its own are added to."""
+        behind = self._before is None
+        done = self._index.follow(self._begun if behind else self._log.synced, INDEX_BATCH)
+        with suppress(Unavailable):
+            self._index_seq = self._index.seq()
+            if behind and self._index_seq >= self._begun.seq:
+                self._before = self._index.totals()
+        return done
+
+    def _totals_before(self) -> Mapping[Total, int]:
+        """What was logged before this hub began; while the index is being made again, as far as it has come."""
+        if self._before is not None:
+            return self._before
+        try:
+            return self._index.totals()
+        except Unavailable:
+            return {}
+
+    def _count_devices(self, now_ms: int) -> None:
+        try:
+            attempting = {
+                (service, window): count
+                for window, length_ms in WINDOWS.items()
+                for service, count in self._index.devices_attempting(now_ms - length_ms).items()
+            }
+            devices = self._index.top_devices(self._loaded.config.metrics.devices, now_ms - WINDOWS["24h"])
+        except Unavailable:
+            return
+        self._attempting = attempting
+        self._top = {**devices.top, **{("other", service): count for service, count in devices.rest.items()}}
+
+    async def _upkeep(self) -> None:
+        renewed = self._clock()
+        while True:
+            now = self._clock()
+            for worker, words in self._read_counters().items():
+                self._recorder.lost(worker, {reason: words[word("attempts_dropped", reason)] for reason in DROPS}, now)
+            try:
+                for pause in self._book.drop_ended(now):
+                    self._recorder.record("resume", {"realm": pause.realm, "who": "end of the pause"}, now)
+                if abs(now - renewed) >= timedelta(seconds=RENEW_S):
+                    self._book.grant(self._grants(now))
+                    renewed = now
+            except OSError as error:
+                _log.error("orders event=not_written error=%s", error.strerror)
+            await asyncio.sleep(1)
+
+    def _order(self, now: datetime) -> None:
+        with _orders_writable(self._folders.orders):
+            self._book.drop_ended(now)
+            self._book.put_in_force(self._loaded.compiled.sha256, self._grants(now))
+
+    def _grants(self, now: datetime) -> tuple[Grant, ...]:
+        return grants_for(self._loaded.config.policy.exemptions, self._loaded.bindings, now)
+
+    async def _op_ping(self, _: Request) -> Answer:
+        return {"version": __version__, "pid": os.getpid()}
+
+    async def _op_status(self, _: Request) -> Answer:
+        now = self._clock()
+        now_ms = _ms(now)
+        return {
+            "version": __version__,
+            "node": self.config.node,
+            "uptime_s": round((now - self._started).total_seconds()),
+            "ruleset": self._loaded.compiled.ruleset,
+            "generation": self._book.orders.generation,
+            "loaded": self._loaded.at.isoformat(),
+            "workers": {
+                name: {
+                    "generation": words[word("worker_generation")],
+                    "heartbeat_ms": words[word("worker_heartbeat_milliseconds")],
+                    "alive": alive(words, now_ms),
+                }
+                for name, words in self._read_counters().items()
+            },
+            "processes": {
+                name: {"kind": worker.kind, "pid": worker.pid, "restarts": worker.restarts, "up": worker.up}
+                for name, worker in self._workers.items()
+            },
+            "spool": {
+                name: {"bytes": size, "oldest_s": round(age)}
+                for name, (size, age) in self._spool_figures(now_ms).items()
+            },
+            "log_sequence": self._log.seq,
+            "index_lag": self._log.seq - self._index_seq,
+            "pauses": [{"realm": p.realm, "until": p.until.isoformat()} for p in self._book.orders.pauses],
+            "problems": list(self._problems(now_ms)),
+        }
+
+    def _problems(self, now_ms: int) -> Iterator[str]:
+        for trouble in (self._recorder.trouble, self._index.trouble):
+            if trouble is not None:
+                yield trouble
+        if self._refused is not None:
+            yield f"the last reload was refused: {self._refused}"
+        for name, words in self._read_counters().items():
+            process = self._workers.get(name)
+            if alive(words, now_ms):
+                if words[word("worker_generation")] != self._book.orders.generation:
+                    yield f"{name}: follows older orders, of generation {words[word('worker_generation')]}"
+            elif process is not None and process.up:
+                yield f"{name}: no heartbeat"
+
+    async def _op_reload(self, request: Request) -> Answer:
+        """A policy with mistakes is refused, and what ran before goes on."""
+        who = str(request.get("who") or "control socket")[:80]
+        async with self._reloading:
+            try:
+                loaded = await asyncio.to_thread(self._load)
+            except EnforcerError as error:
+                self._refused = str(error)
+                _log.warning("hub event=reload_refused")
+                raise
+            self._refused = None
+            old, self._loaded = self._loaded, loaded
+            now = self._clock()
+            self._recorder.use(Registry(loaded.bindings))
+            self._order(now)
+            new = loaded.compiled.ruleset
+            self._recorder.record("reload", {"old": old.compiled.ruleset, "new": new, "who": who}, now)
+            if _digest(loaded.config) != _digest(old.config):
+                self._recorder.record("configuration", {"sha256": _digest(loaded.config)}, now)
+            _log.info("hub event=reloaded ruleset=%s", new)
+            restart = needs_restart(self.config, loaded.config)
+            return {"old": old.compiled.ruleset, "ruleset": new, "restart": restart}
+
+    async def _hang_up(self) -> None:
+        """SIGHUP: nobody waits for an answer, so a refusal is in the status alone."""
+        with suppress(EnforcerError):
+            await self._op_reload({"who": "SIGHUP"})
+
+    async def _op_pause(self, request: Request) -> Answer:
+        realm, reason, who = (text_of(request, key) for key in ("realm", "reason", "who"))
+        minutes = number_of(request, "minutes", 1, PAUSE_MINUTES_MAX)
+        names = [known.name for known in self._loaded.config.realms]
+        if realm not in names:
+            raise Malformed(f'"{realm}" is no realm; there are {", ".join(names)}')
+        now = self._clock()
+        until = now + timedelta(minutes=minutes)
+        with _orders_writable(self._folders.orders):
+            self._book.pause(realm, until)
+        ends = until.isoformat(timespec="seconds")
+        detail = {"realm": realm, "minutes": minutes, "until": ends, "reason": reason[:200], "who": who[:80]}
+        self._recorder.record("pause", detail, now)
+        return {"until": ends}
+
+    async def _op_resume(self, request: Request) -> Answer:
+        realm, who = text_of(request, "realm"), text_of(request, "who")
+        with _orders_writable(self._folders.orders):
+            if not self._book.resume(realm):
+                raise Malformed(f'"{realm}" is not paused')
+        self._recorder.record("resume", {"realm": realm, "who": who[:80]}, self._clock())
+        return {}
+
+    async def _op_worker(self, request: Request) -> Answer:
+        """What the supervisor tells whenever a process starts or ends."""
+        self._workers[text_of(request, "name")] = _Worker(
+            kind=text_of(request, "kind"),
+            pid=None if request.get("pid") is None else number_of(request, "pid", 0, 1 << 31),
+            restarts=number_of(request, "restarts", 0, 1 << 31),
+            up=request.get("up") is True,
+        )
+        return {}
+
+    def _read_counters(self) -> Mapping[str, tuple[int, ...]]:
+        found = ((path.name, read_counters(path)) for path in sorted(self._folders.counters.iterdir()))
+        return {name: words for name, words in found if words is not None}
+
+    def _spool_figures(self, now_ms: int) -> dict[str, tuple[int, float]]:
+        """Bytes and age of what each worker has spooled and the hub is not past."""
+        figures = {}
+        for folder in sorted(self._folders.spool.glob("*/")):
+            sizes = {epoch: size for epoch, path in segments(folder) if (size := _size(path))}
+            age = (now_ms - min(sizes)) / 1000 if sizes else 0.0
+            figures[folder.name] = (sum(sizes.values()), max(age, 0.0))
+        return figures
+
+    def _facts(self, now: datetime) -> PolicyFacts:
+        policy, compiled = self._loaded.config.policy, self._loaded.compiled
+        exemptions: Counter[tuple[str, str]] = Counter()
+        for exemption in policy.exemptions:
+            for service in exemption.services:
+                exemptions[service, "active" if now < exemption.until else "expired"] += 1
+        return PolicyFacts(
+            ban=policy.ban,
+            ruleset=compiled.ruleset,
+            mode=policy.mode.value,
+            loaded_ms=_ms(self._loaded.at),
+            services=compiled.services,
+            rules=compiled.rules,
+            exemptions=exemptions,
+        )
+
+
+class _Server(uvicorn.Server):
+    """The metrics page, in the hub's own loop: signals are the hub's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+def _page(app: Starlette) -> _Server:
+    """Without uvicorn's own log lines."""
+    return _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1))
+
+
+@contextmanager
+def _listening(endpoint: Endpoint) -> Iterator[socket.socket]:
+    """A bound TCP socket. Raises Unavailable when the address cannot be had."""
+    with socket.socket(socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((str(endpoint.address), endpoint.port))
+        except OSError as error:
+            raise Unavailable(f"metrics.listen: {endpoint} cannot be had ({error.strerror})") from error
+        yield sock
+
+
+@contextmanager
+def _orders_writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _digest(config: Config) -> str:
+    return sha256(show(config).encode()).hexdigest()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # deleted meanwhile
+        return 0

@@ -1,0 +1,526 @@
+"""From the spool to the log: every blocked attempt into exactly one line, whatever is killed in between.
+
+The attempts of row `i` of a segment have the positions `i * 2^32 + 1` up to `i * 2^32 + count`, and each line
+covers a range of them. The first attempt becomes a line at once, unless a line of the same device, rule, name,
+type, layer and action is younger than `aggregate_s`; the rest of the row's window becomes one summary. How far a
+row is logged is kept nowhere but in the log. A segment is deleted when its writer has ended it, all of it is
+logged, and those lines are on the disk.
+
+What is planned stays in memory until it is written: while the log cannot be written, nothing more is planned,
+and the spool keeps the rest.
+"""
+
+import heapq
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+from enforcer.attempts.attempt import POSITIONS, Attempt, Entry, Event
+from enforcer.attempts.block import Block, decode_entry
+from enforcer.attempts.log import DayLog, sync_folder
+from enforcer.attempts.spool import HEADER, Row, Segment, segments
+from enforcer.devices.device import Address, Owner
+from enforcer.devices.registry import NOBODY
+from enforcer.errors import Corrupt
+from enforcer.hub.resume import DAMAGED, Marks, SegmentKey, load_marks, resume, save_marks
+
+BATCH = 1000
+"""After about so many lines a poll ends, so that the process stays answerable."""
+
+_GRACE_MS = 1000  # a worker counts with a reading of the clock that may be a batch old
+_DOUBT_MS = 1000  # for so long a row that does not agree with its CRC may still be on its way
+_STEP_MS = 2000
+_RETRY_MS = 1000
+_BLOCKS_MAX = 8192
+
+type Total = tuple[str, str, str, str]
+"""Service, layer, action and source of identity, in the record's words."""
+
+type _Key = tuple[str | None, ...]
+type _Client = tuple[str | None, int | None]
+
+
+class Owners(Protocol):
+    """Who held an address."""
+
+    def owner(self, realm: str, address: Address, at: datetime) -> Owner:
+        """The device behind an address of a realm at a moment, or nobody."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """A row whose window is not over."""
+
+    source: "_Source"
+    index: int
+    block: Block
+    client_ip: str | None
+    client_port: int | None
+    first_ms: int
+    owner: Owner
+
+    def key(self) -> _Key:
+        """Attempts of one key share a window: one line at once, and the repeats in summaries."""
+        block, device = self.block, self.owner.device
+        whose = (device, None) if device is not None else (block.realm, self.client_ip)
+        return (*whose, block.rule, block.name, block.qtype, block.layer, block.action)
+
+    def total(self) -> Total:
+        """What the row counts towards."""
+        block = self.block
+        return block.service, block.layer.value, block.action.value, self.owner.identity.source.value
+
+
+@dataclass(slots=True)
+class _Source:
+    """A segment while it is read.
+
+    done, last_ms: for each row read, how many attempts have a line (or DAMAGED), and the last one's time.
+    resumed: the same from the log of the hub before. doubt_ms: since when the next row cannot be read.
+    swept: rows checked since the writer ended it; ended: every row was. behind: the line after which all is logged.
+    """
+
+    key: SegmentKey
+    segment: Segment
+    resumed: dict[int, tuple[int, int]]
+    rows: dict[int, _Row] = field(default_factory=dict)
+    done: list[int] = field(default_factory=list)
+    last_ms: list[int] = field(default_factory=list)
+    doubt_ms: int | None = None
+    swept: int = 0
+    ended: bool = False
+    behind: int | None = None
+
+
+class Recorder:
+    """The one writer of the log. `poll` does a bounded piece of work; nothing else here takes time.
+
+    totals: attempts that lines were planned for since the start. last: the newest attempt of each kind.
+    trouble: why the log cannot be written at the moment; None when it can.
+    """
+
+    def __init__(
+        self,
+        *,
+        spool: Path,
+        log: DayLog,
+        marks: Path,
+        node: str,
+        owners: Owners,
+        aggregate_s: float,
+        fsync_s: float,
+        ban: str | None,
+    ) -> None:
+        """Find out from the log where the hub before stopped. ban: the instrument of rules that name none."""
+        self.log = log
+        self.node = node
+        self.totals: Counter[Total] = Counter()
+        self.last: dict[tuple[str, str, str], Attempt] = {}
+        self.trouble: str | None = None
+        self._spool = spool
+        self._owners = owners
+        self._aggregate_ms = round(aggregate_s * 1000)
+        self._fsync_ms = round(fsync_s * 1000)
+        self._ban = ban
+        self._sources: dict[SegmentKey, _Source] = {}
+        self._due: list[tuple[int, int, _Row]] = []  # a heap
+        self._tie = count()
+        self._lines: dict[_Key, int] = {}  # until when (ms) a line's repeats wait for a summary
+        self._out: list[Entry] = []
+        self._blocks: dict[bytes, Block] = {}
+        self._owners_changed = False
+        self._retry_ms = 0
+        self._synced_ms = 0
+        self._clock_ms = log.logged_ms
+        self._marks_path = marks
+        found = load_marks(marks)
+        done = resume(log.folder, found)
+        self._resumed, self._lost, self._floor = done.rows, done.lost, done.floor
+        self._begun = {key: min(seq, log.seq) for key, seq in found.segments.items()}
+        if found.seq > log.seq:  # the log was moved away: its numbers begin anew
+            self._save_marks()
+
+    def poll(self, now_ms: int, now: datetime) -> int:
+        """Read the spool, write lines, sync and delete when it is time; returns how many lines were written.
+
+        now_ms and now: the same moment. About BATCH lines or more mean that there is more to do.
+        """
+        self._watch_clock(now_ms)
+        if self.trouble is not None and now_ms < self._retry_ms:
+            return 0
+        written = self._write(now_ms, now)
+        if self._out or not self._discover(now_ms):
+            return written
+        if self._owners_changed:
+            self._change_owners(now)
+        self._close_due(now_ms)
+        for source in self._sources.values():
+            self._read(source, now_ms)
+        written += self._write(now_ms, now)
+        self._sync(now_ms)
+        self._delete(now_ms)
+        return written
+
+    def record(self, event: str, detail: Mapping[str, object], now: datetime) -> None:
+        """Plan an event; the next poll writes it."""
+        self._out.append(Event(event, int(now.timestamp() * 1000), self.node, detail))
+
+    def lost(self, worker: str, totals: Mapping[str, int], now: datetime) -> None:
+        """Plan `loss` events for what a worker has counted as blocked but not kept, by reason, since the last ones."""
+        known = self._lost.setdefault(worker, {})
+        for reason, total in totals.items():
+            before = known.get(reason, 0)
+            if total == before:
+                continue
+            known[reason] = total
+            more = total - before if total > before else total  # fewer: the worker's counts began anew
+            if more:
+                self.record("loss", {"worker": worker, "reason": reason, "count": more, "total": total}, now)
+
+    def use(self, owners: Owners) -> None:
+        """Put another registry in force: what is counted until the next poll is the old owners', the rest the new's."""
+        self._owners, self._owners_changed = owners, True
+
+    def live(self) -> Counter[Total]:
+        """The totals, and what is counted in open rows and has no line yet."""
+        live = self.totals.copy()
+        for source in self._sources.values():
+            if source.ended:
+                continue
+            for index, row in source.rows.items():
+                pending = source.segment.count(index) - source.done[index]
+                if pending > 0 and source.done[index] != DAMAGED:
+                    live[row.total()] += pending
+        return live
+
+    def close(self, now_ms: int, now: datetime) -> None:
+        """Write and sync what is planned, and let go of the spool. What cannot be written now is in the spool still."""
+        self._write(now_ms, now)
+        self._synced_ms = now_ms - self._fsync_ms
+        self._sync(now_ms)
+        for source in self._sources.values():
+            source.segment.close()
+        self._sources.clear()
+        self._due.clear()
+
+    def _watch_clock(self, now_ms: int) -> None:
+        """Record a clock that goes back, and wait anew for what was due at moments that are now in the future."""
+        if now_ms >= self._clock_ms - _STEP_MS:
+            self._clock_ms = max(self._clock_ms, now_ms)
+            return
+        self._out.append(Event("clock_step", now_ms, self.node, {"back_ms": self._clock_ms - now_ms}))
+        self._clock_ms = self._retry_ms = self._synced_ms = now_ms
+        latest = now_ms + self._aggregate_ms
+        self._lines = {key: min(until, latest) for key, until in self._lines.items()}
+        self._due = [(min(due, latest + _GRACE_MS), tie, row) for due, tie, row in self._due]
+        heapq.heapify(self._due)
+
+    def _discover(self, now_ms: int) -> bool:
+        """Open segments that are new, after a mark for them is on the disk; False when it cannot be put there."""
+        new = [source for folder in sorted(self._spool.glob("*/")) for source in self._new(folder, now_ms)]
+        if not new:
+            return True
+        for source in new:  # one that was begun before has its mark, unless the marks were lost
+            self._begun.setdefault(source.key, self._floor if source.key in self._resumed else self.log.seq)
+        try:
+            self.log.sync()
+            self._save_marks()
+        except OSError as error:
+            self._fail(error, now_ms)
+            for source in new:
+                source.segment.close()
+            return False
+        for source in new:
+            source.resumed = self._resumed.pop(source.key, {})
+            self._sources[source.key] = source
+        return True
+
+    def _new(self, folder: Path, now_ms: int) -> Iterator[_Source]:
+        found = tuple(segments(folder))
+        for epoch, path in found:
+            if (folder.name, epoch) in self._sources:
+                continue
+            try:
+                segment = Segment(path)
+                if segment.begun:
+                    yield _Source((folder.name, epoch), segment, {})
+                    continue
+                segment.close()
+            except FileNotFoundError:  # a full disk: the worker took it back
+                continue
+            except Corrupt:  # cut short: its writer is at it, or was killed
+                pass
+            if epoch != found[-1][0]:  # the writer has gone on to another, so nobody is about to begin it
+                with suppress(OSError):
+                    self._discard(path, epoch, now_ms)
+
+    def _discard(self, path: Path, epoch: int, now_ms: int) -> None:
+        """Delete a segment that was never begun; one with another header is damaged: kept aside, and recorded."""
+        with path.open("rb") as file:
+            blank = not any(file.read(HEADER))
+        if blank:
+            path.unlink()
+            return
+        path.rename(path.with_suffix(".damaged"))
+        detail = {"worker": path.parent.name, "epoch": epoch, "row": None, "count": None, "reason": "header"}
+        self._out.append(Event("gap", now_ms, self.node, detail))
+
+    def _read(self, source: _Source, now_ms: int) -> None:
+        """Take in the rows that are new; when the writer has ended the segment, all that is left of it."""
+        if source.ended or len(self._out) >= BATCH:
+            return
+        segment, done = source.segment, source.done
+        final = segment.finished()  # before the counts are read, so that they are the last ones
+        used = segment.used
+        while len(done) < used and len(self._out) < BATCH:
+            index = len(done)
+            try:
+                row = segment.row(index)
+                block, client = self._decode(row.entry)
+            except Corrupt:
+                source.doubt_ms = source.doubt_ms or now_ms
+                if not final and 0 <= now_ms - source.doubt_ms < _DOUBT_MS:
+                    return
+                done.append(DAMAGED)
+                source.last_ms.append(0)
+            else:
+                self._take(source, row, block, client, now_ms)
+            source.doubt_ms = None
+        if final and len(done) == used:
+            self._sweep(source)
+
+    def _decode(self, entry: bytes) -> tuple[Block, _Client]:
+        """An entry's block, with the ban it stands for, and the client. Raises Corrupt.
+
+        Many clients share a block, and the bytes of an entry up to the client tell which.
+        """
+        shared, _, _ = entry.rpartition(b",")
+        shared, _, _ = shared.rpartition(b",")
+        block = self._blocks.get(shared)
+        if block is None:
+            read = decode_entry(entry)
+            block = replace(read.block, ban=read.block.ban or self._ban)
+            if len(self._blocks) >= _BLOCKS_MAX:
+                self._blocks.clear()
+            self._blocks[shared] = block
+            return block, (read.client_ip, read.client_port)
+        try:
+            client_ip, client_port = json.loads(b"[" + entry[len(shared) + 1 :])
+        except ValueError as error:
+            raise Corrupt(f"spool entry of {len(entry)} octets has no client: {error}") from error
+        return block, (client_ip, client_port)
+
+    def _take(self, source: _Source, read: Row, block: Block, client: _Client, now_ms: int) -> None:
+        index = len(source.done)
+        done, last_ms = source.resumed.get(index, (0, 0))
+        source.done.append(done)
+        source.last_ms.append(last_ms)
+        if done == DAMAGED:
+            return
+        at = _moment(last_ms if done else read.first_ms)
+        row = _Row(source, index, block, *client, read.first_ms, self._owner(block.realm, client[0], at))
+        source.rows[index] = row
+        over_ms = min(read.first_ms, now_ms) + self._aggregate_ms
+        if not done:
+            key = row.key()
+            if read.first_ms >= self._lines.get(key, 0):
+                self._plan(row, 1, read.first_ms, read.first_ms)
+                self._lines[key] = over_ms
+        heapq.heappush(self._due, (over_ms + _GRACE_MS, next(self._tie), row))
+
+    def _close_due(self, now_ms: int) -> None:
+        """One summary for each row whose window is over."""
+        while self._due and self._due[0][0] <= now_ms and len(self._out) < BATCH:
+            _, tie, row = heapq.heappop(self._due)
+            key = row.key()
+            if self._lines.get(key, now_ms + 1) <= now_ms:
+                del self._lines[key]
+            source = row.source
+            if source.ended:
+                continue
+            self._plan_rest(row)
+            if row.first_ms > now_ms:  # the clock went back, and the worker's window lasts as long
+                heapq.heappush(self._due, (now_ms + self._aggregate_ms + _GRACE_MS, tie, row))
+            else:
+                source.rows.pop(row.index, None)
+
+    def _sweep(self, source: _Source) -> None:
+        """After the writer's end: whatever has no line yet, also of rows that grew after their summary."""
+        while source.swept < len(source.done):
+            if len(self._out) >= BATCH:
+                return
+            index = source.swept
+            done = source.done[index]
+            if done == DAMAGED:
+                if source.resumed.get(index, (0, 0))[0] != DAMAGED:
+                    self._plan_gap(source, index, source.segment.count(index))
+            elif row := source.rows.get(index):
+                self._plan_rest(row)
+            elif source.segment.count(index) > done:
+                self._plan_more(source, index)
+            source.swept += 1
+        source.ended = True
+        source.rows.clear()
+
+    def _plan_more(self, source: _Source, index: int) -> None:
+        """A line for a row that grew although its window was over: its writer had been stopped in mid-batch."""
+        done, at = source.done[index], _moment(source.last_ms[index])
+        try:
+            read = source.segment.row(index)
+            block, client = self._decode(read.entry)
+        except Corrupt:
+            self._plan_gap(source, index, source.segment.count(index) - done)
+            return
+        self._plan_rest(_Row(source, index, block, *client, read.first_ms, self._owner(block.realm, client[0], at)))
+
+    def _change_owners(self, now: datetime) -> None:
+        """A changed owner closes a row's window: what is counted so far is the old one's."""
+        self._owners_changed = False
+        for source in self._sources.values():
+            for row in source.rows.values():
+                owner = self._owner(row.block.realm, row.client_ip, now)
+                if owner != row.owner:
+                    self._lines.pop(row.key(), None)
+                    self._plan_rest(row)
+                    row.owner = owner
+
+    def _owner(self, realm: str, client_ip: str | None, at: datetime) -> Owner:
+        if client_ip is None:
+            return NOBODY
+        try:
+            return self._owners.owner(realm, ip_address(client_ip), at)
+        except ValueError:
+            return NOBODY
+
+    def _plan_rest(self, row: _Row) -> None:
+        """A line for what is counted in a row and has none."""
+        source, index = row.source, row.index
+        done = source.done[index]
+        if done == DAMAGED or source.segment.count(index) <= done:
+            return
+        try:
+            read = source.segment.row(index)
+        except Corrupt:
+            self._plan_gap(source, index, source.segment.count(index) - done)
+            return
+        begin = (read.first_ms, read.second_ms or read.last_ms)[done] if done < 2 else source.last_ms[index]
+        self._plan(row, read.count, begin, max(begin, read.last_ms))
+
+    def _plan(self, row: _Row, to: int, time_ms: int, last_ms: int) -> None:
+        source, index = row.source, row.index
+        done = source.done[index]
+        worker, epoch = source.key
+        base = index * POSITIONS
+        attempt = Attempt(
+            row.first_ms,
+            time_ms,
+            last_ms,
+            self.node,
+            worker,
+            epoch,
+            base + done + 1,
+            base + to,
+            row.block,
+            row.client_ip,
+            row.client_port,
+            row.owner,
+        )
+        self._out.append(attempt)
+        source.done[index] = to
+        source.last_ms[index] = last_ms
+        total = row.total()
+        self.totals[total] += to - done
+        self.last[total[:3]] = attempt
+
+    def _plan_gap(self, source: _Source, index: int, lost: int) -> None:
+        source.done[index] = DAMAGED
+        source.resumed[index] = (DAMAGED, 0)
+        worker, epoch = source.key
+        detail = {"worker": worker, "epoch": epoch, "row": index, "count": lost, "reason": "row"}
+        self._out.append(Event("gap", self._clock_ms, self.node, detail))
+
+    def _write(self, now_ms: int, now: datetime) -> int:
+        if not self._out:
+            return 0
+        try:
+            self.log.append(self._out, now)
+        except OSError as error:
+            self._fail(error, now_ms)
+            return 0
+        self.trouble = None
+        written = len(self._out)
+        self._out = []
+        return written
+
+    def _sync(self, now_ms: int) -> None:
+        """Sync when it is time, and note behind which line a segment that is over is wholly logged."""
+        if self._out:
+            return
+        for source in self._sources.values():
+            if source.ended and source.behind is None:
+                source.behind = self.log.seq
+        if 0 <= now_ms - self._synced_ms < self._fsync_ms:
+            return
+        try:
+            self.log.sync()
+        except OSError as error:
+            self._fail(error, now_ms)
+        else:
+            self.trouble = None
+            self._synced_ms = now_ms
+
+    def _delete(self, now_ms: int) -> None:
+        """Delete the segments whose lines are all on the disk, and only then forget their marks."""
+        over = [
+            source
+            for source in self._sources.values()
+            if source.behind is not None and source.behind <= self.log.synced.seq
+        ]
+        if not over:
+            return
+        try:
+            for source in over:
+                _remove(source.segment.path)
+            for folder in {source.segment.path.parent for source in over}:
+                sync_folder(folder)
+        except OSError as error:
+            self._fail(error, now_ms)
+            return
+        for source in over:
+            source.segment.close()
+            del self._sources[source.key], self._begun[source.key]
+
+    def _save_marks(self) -> None:
+        save_marks(self._marks_path, Marks(self.log.seq, self._begun, self._lost))
+
+    def _fail(self, error: OSError, now_ms: int) -> None:
+        self.trouble = f"the record cannot be written: {error.strerror}"
+        self._retry_ms = now_ms + _RETRY_MS
+
+
+def _remove(path: Path) -> None:
+    """Delete a segment, or empty it when it is its worker's newest.
+
+    From its name the worker knows which epochs are used up, however the clock is set.
+    """
+    if any(epoch > int(path.stem) for epoch, _ in segments(path.parent)):
+        path.unlink(missing_ok=True)
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.ftruncate(fd, 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(min(ms, 253_402_300_799_000) / 1000, UTC)

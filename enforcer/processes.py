@@ -1,0 +1,354 @@
+"""What each process is made of. Here things are put together, sockets bound, and the clock is read; nowhere else."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from enforcer.attempts.spool import Spool
+from enforcer.blocklists import compile_to, open_policy, shipped
+from enforcer.blocklists import load as load_lists
+from enforcer.config.load import check_services, load
+from enforcer.config.model import Config, Listener, Outside, Strategy, ThirdParty
+from enforcer.config.values import Endpoint, Upstream
+from enforcer.counters import Counters, word
+from enforcer.decide.cache import Cache
+from enforcer.decide.dns import Manners
+from enforcer.devices.device import Binding
+from enforcer.errors import Corrupt, Mistake, Mistakes, Unavailable
+from enforcer.folders import Folders
+from enforcer.hub.compiler import Compiled
+from enforcer.hub.hub import Hub, Inputs
+from enforcer.identity.inventory import read_inventory
+from enforcer.orders import Orders, decode_orders
+from enforcer.policy.compiled import PolicySettings
+from enforcer.policy.names import parse
+from enforcer.policy.selftest import self_test
+from enforcer.policy.thirdparty import Format, Source
+from enforcer.resolver.clients import Directory, Realm
+from enforcer.resolver.fast import UdpPath
+from enforcer.resolver.handler import Clock, Handler
+from enforcer.resolver.listeners import TcpLimits, TcpPath
+from enforcer.resolver.upstream import Manner, Upstreams, nameservers
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+ORDERS_S = 0.2  # how often a worker looks whether its orders have changed
+RECEIVE_BUFFER = 4 << 20
+DRAIN_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+def wall_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000  # noqa: TID251 (the clock)
+
+
+def utc_now() -> datetime:
+    """The moment, in UTC."""
+    return datetime.now(UTC)  # noqa: TID251 (the clock)
+
+
+CLOCK = Clock(wall_ms, time.monotonic)  # noqa: TID251 (the clock)
+
+
+def make_hub(path: Path) -> Hub:
+    """The hub of a configuration file. Raises Mistakes or Unavailable for what keeps it from starting."""
+    return Hub(
+        Inputs(
+            config=lambda: load(path, shipped),
+            bindings=bindings_of,
+            policy=lambda config, now: compile_config(path, config, now),
+        ),
+        utc_now,
+    )
+
+
+def bindings_of(config: Config) -> tuple[Binding, ...]:
+    """The static inventory that a configuration names; nothing without one."""
+    inventory = config.identity.inventory
+    return () if inventory is None else read_inventory(inventory.file, config.realms)
+
+
+def compile_config(path: Path, config: Config, now: datetime) -> Compiled:
+    """Compile what a configuration names into `data_dir/policy`, and see that it does what its lists say.
+
+    path: the configuration's file, for mistakes in it. Raises Mistakes with everything that is wrong.
+    """
+    folder = Folders(config.data_dir).policy
+    sources = [source_of(each) for each in config.policy.third_party]
+    lists = load_lists(config.policy.lists, sources, folder / "copies", now.date())
+    for warning in lists.warnings:
+        _log.warning("list event=warning %s", warning)
+    settings = PolicySettings(
+        answer=config.resolver.answer,
+        ban=config.policy.ban,
+        nat64=config.resolver.nat64,
+        upstreams=tuple(address for address, _ in upstreams_of(config)),
+    )
+    file = compile_to(folder, lists.own, lists.third_party, settings)
+    policy = open_policy(file)
+    wrong = [*check_services(path, config, policy.services)]
+    wrong += [Mistake(str(path), None, f"self-test: {failure}") for failure in self_test(policy)]
+    if wrong:
+        raise Mistakes(wrong)
+    return Compiled(file.name, policy.services, policy.rules_by)
+
+
+def source_of(third_party: ThirdParty) -> Source:
+    """A third-party list of the configuration, as the reader of lists wants it."""
+    return Source(
+        name=third_party.list_name,
+        file=str(third_party.file),
+        service=third_party.service,
+        part=third_party.part,
+        evidence=third_party.evidence,
+        format=Format(third_party.format.value),
+        max_bad_lines=third_party.max_bad_lines,
+    )
+
+
+class DnsWorker:
+    """One of the resolver's processes: `number` tells it from the others."""
+
+    def __init__(self, config: Config, number: int) -> None:
+        self._config = config
+        self._folders = Folders(config.data_dir)
+        name = f"dns-{number}"
+        self._counters = Counters(self._folders.counters / name)
+        workers = workers_of(config)
+        self._spool = Spool(
+            self._folders.spool / name,
+            window_ms=round(config.attempts.aggregate_s * 1000),
+            max_bytes=config.attempts.spool_max // workers,
+        )
+        self._cache = Cache(config.resolver.cache.max_bytes // workers)
+        self._udp: list[UdpPath] = []
+        self._tcp: list[TcpPath] = []
+        self._servers: list[asyncio.Server] = []
+        self._orders_seen = 0
+        self._generation = -1
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM or SIGINT. ready: called when every listener answers.
+
+        Raises Unavailable when there is no policy to enforce, or an address cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        words = self._counters.words
+        async with asyncio.TaskGroup() as tasks:
+            upstreams = Upstreams(upstreams_of(self._config), manner_of(self._config), words, loop, tasks)
+            handler = self._handler(upstreams)
+            self._open_paths(handler)
+            await self._first_orders(handler, stop)
+            if not stop.is_set():
+                await self._listen(loop)
+                gc.collect()
+                gc.freeze()  # what the start made stays; it need not be looked through again
+                ready()
+                upkeep = [
+                    tasks.create_task(self._follow_orders(handler)),
+                    tasks.create_task(self._each_second(handler)),
+                ]
+                upkeep.append(tasks.create_task(self._sync()))
+                await stop.wait()
+                await self._drain(loop)
+                for task in upkeep:
+                    task.cancel()
+            upstreams.close()
+        self._spool.close()
+        self._counters.close()
+
+    def _handler(self, upstreams: Upstreams) -> Handler:
+        config = self._config
+        resolver = config.resolver
+        return Handler(
+            manners=Manners(
+                block_ttl=resolver.block_ttl,
+                ede_code=resolver.ede.code,
+                ede_text=config.ede_text,
+                mname=parse(resolver.soa.mname),
+                rname=parse(resolver.soa.rname),
+                sinkhole=resolver.sinkhole,
+                chaos=resolver.chaos,
+            ),
+            cache=self._cache,
+            upstreams=upstreams,
+            spool=self._spool,
+            words=self._counters.words,
+            clock=CLOCK,
+            drop_outside=resolver.outside is Outside.DROP,
+            name_clients=config.policy.notice.monitoring_notice_acknowledged,
+        )
+
+    def _open_paths(self, handler: Handler) -> None:
+        """Bind every UDP socket now, so that a mistake shows before anything else happens; nothing is read yet."""
+        words = self._counters.words
+        limits = self._config.resolver.limits
+        for listener in self._config.resolver.listeners:
+            directory = self._directory(listener)
+            sock = udp_socket(listener.udp)
+            self._udp.append(
+                UdpPath(sock, directory=directory, handler=handler, spool=self._spool, words=words, clock=CLOCK)
+            )
+            self._tcp.append(
+                TcpPath(
+                    self._directory(listener),
+                    handler,
+                    words,
+                    CLOCK,
+                    TcpLimits(limits.tcp_clients, limits.tcp_per_client, limits.tcp_idle_s),
+                )
+            )
+
+    def _directory(self, listener: Listener) -> Directory:
+        return Directory(
+            tuple(
+                Realm(realm.name, realm.networks, realm.mode)
+                for realm in self._config.realms
+                if listener.name in realm.listeners
+            )
+        )
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        for listener, udp, tcp in zip(self._config.resolver.listeners, self._udp, self._tcp, strict=True):
+            loop.add_reader(udp.sock.fileno(), udp.readable)
+            try:
+                server = await loop.create_server(
+                    tcp.connection, str(listener.tcp.address), listener.tcp.port, reuse_port=True, backlog=1024
+                )
+            except OSError as error:
+                raise Unavailable(f"{listener.tcp}: cannot listen on TCP ({error.strerror})") from error
+            self._servers.append(server)
+
+    async def _first_orders(self, handler: Handler, stop: asyncio.Event) -> None:
+        """No policy, no answers: wait for the hub to have compiled one."""
+        waited = 0.0
+        while not stop.is_set() and not self._take_orders(handler):
+            if waited == 0.0:
+                _log.info("waiting event=no_orders file=%s", self._folders.orders)
+            waited += ORDERS_S
+            await asyncio.sleep(ORDERS_S)
+
+    async def _follow_orders(self, handler: Handler) -> None:
+        while True:
+            await asyncio.sleep(ORDERS_S)
+            self._take_orders(handler)
+
+    def _take_orders(self, handler: Handler) -> bool:
+        """Look whether there are new orders, and follow them; True when there are any in force."""
+        path = self._folders.orders
+        try:
+            changed = path.stat().st_mtime_ns
+            if changed == self._orders_seen:
+                return self._generation >= 0
+            orders = decode_orders(path.read_bytes())
+            if orders.generation != self._generation:
+                self._put_in_force(orders, handler)
+        except FileNotFoundError:
+            return self._generation >= 0
+        except (Corrupt, OSError) as error:
+            _log.error("orders event=unusable error=%s", error)
+            return self._generation >= 0
+        for udp in self._udp:
+            udp.follow(orders)
+        for tcp in self._tcp:
+            tcp.directory.follow(orders)
+        self._orders_seen = changed
+        return True
+
+    def _put_in_force(self, orders: Orders, handler: Handler) -> None:
+        handler.follow(open_policy(self._folders.policy / orders.policy, verify=False))
+        self._generation = orders.generation
+        self._counters.words[word("worker_generation")] = orders.generation
+        _log.info("policy event=in_force ruleset=%s generation=%d", orders.policy[:12], orders.generation)
+
+    async def _each_second(self, handler: Handler) -> None:
+        heartbeat = word("worker_heartbeat_milliseconds")
+        while True:
+            now_ms = wall_ms()
+            self._counters.words[heartbeat] = now_ms
+            handler.tick(now_ms)
+            for tcp in self._tcp:
+                tcp.sweep()
+            await asyncio.sleep(1)
+
+    async def _sync(self) -> None:
+        """Off the loop, because a disk may take its time; what a killed process leaves needs none of this."""
+        while True:
+            await asyncio.sleep(self._config.attempts.fsync_s)
+            try:
+                await asyncio.to_thread(self._spool.sync)
+            except OSError as error:
+                _log.error("spool event=sync_failed error=%s", error.strerror)
+
+    async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer what has arrived, and give upstreams a moment for what was asked."""
+        for server in self._servers:
+            server.close()
+        for udp in self._udp:
+            loop.remove_reader(udp.sock.fileno())
+            udp.readable()
+        await asyncio.sleep(DRAIN_S)
+        for tcp in self._tcp:
+            tcp.close()
+        for udp in self._udp:
+            udp.sock.close()
+
+
+def workers_of(config: Config) -> int:
+    """How many DNS workers a configuration asks for."""
+    return config.resolver.workers or os.cpu_count() or 1
+
+
+def upstreams_of(config: Config) -> tuple[tuple[str, int], ...]:
+    """The upstreams' addresses and ports: as configured, else this machine's own name servers but for ourselves."""
+    upstreams = config.resolver.upstreams
+    if not upstreams:
+        ours = [listener.udp for listener in config.resolver.listeners]
+        upstreams = tuple(
+            upstream
+            for upstream in map(Upstream, nameservers(_text(RESOLV_CONF)))
+            if not any(upstream.reaches(endpoint) for endpoint in ours)
+        )
+    return tuple((str(upstream.address), upstream.port) for upstream in upstreams)
+
+
+def manner_of(config: Config) -> Manner:
+    """How the configuration wants upstreams asked."""
+    resolver = config.resolver
+    timeouts = resolver.timeouts
+    return Manner(resolver.strategy is Strategy.FASTEST, timeouts.attempt_s, timeouts.query_s)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def udp_socket(endpoint: Endpoint) -> socket.socket:
+    """A UDP socket that several workers share. Raises Unavailable when it cannot be bound."""
+    family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, RECEIVE_BUFFER)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    try:
+        sock.bind((str(endpoint.address), endpoint.port))
+    except OSError as error:
+        sock.close()
+        raise Unavailable(f"{endpoint}: cannot listen on UDP ({error.strerror})") from error
+    return sock
