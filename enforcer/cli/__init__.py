@@ -35,13 +35,18 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
 class _Failure(click.ClickException):
     """An error of ours, printed as it is."""
 
-    def __init__(self, error: EnforcerError) -> None:
-        super().__init__(str(error))
-        self.exit_code = 2 if isinstance(error, Mistakes) else 1
-
     def show(self, file: object = None) -> None:  # noqa: ARG002 (click's signature)
         """Print it where errors go."""
-        click.echo(self.message, err=True)
+        from enforcer.cli.output import say  # noqa: PLC0415 (slow to load; only who fails waits for it)
+
+        for line in self.message.split("\n"):
+            say(line, err=True)
+
+
+class _WrongUse(_Failure):
+    """What a person wrote is wrong."""
+
+    exit_code = 2
 
 
 class _Commands(click.Group):
@@ -70,8 +75,12 @@ class _Commands(click.Group):
         """Run a command; what a person did wrong, or broke off, ends without a traceback."""
         try:
             return super().invoke(ctx)
+        except Mistakes as error:
+            raise _WrongUse(str(error)) from error
         except EnforcerError as error:
-            raise _Failure(error) from error
+            raise _Failure(str(error)) from error
+        except PermissionError as error:
+            raise _Failure(f"{error.filename}: {error.strerror}; ask as the user that Enforcer runs as") from error
         except KeyboardInterrupt:
             ctx.exit(_INTERRUPTED)
 

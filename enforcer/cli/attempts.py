@@ -14,10 +14,10 @@ import click
 
 from enforcer.attempts.attempt import Attempt, Line, parse_line
 from enforcer.attempts.block import Recorded
-from enforcer.attempts.chain import link, seal, unseal
+from enforcer.attempts.chain import link, seal
 from enforcer.attempts.index import By, Filter
 from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
-from enforcer.attempts.log import BEGIN, Cursor, DayLog, backwards, days, read, verify_log
+from enforcer.attempts.log import BEGIN, Cursor, backwards, days, read, verify_log
 from enforcer.cli.context import config_option, json_option, look_into
 from enforcer.cli.output import print_facts, print_json, print_table, say, second
 from enforcer.config.model import Config
@@ -170,12 +170,8 @@ def show(config: Path | None, as_json: bool, id: str) -> None:  # noqa: A002 (th
     if as_json:
         click.echo(text)
         return
-    body, before = unseal(text.encode())
-    place = {
-        "file": f"{Folders(loaded.data_dir).log}/{second(line.logged_ms)[:10]}.ndjson",
-        "hash": link(before, body).hex(),
-    }
-    print_facts(dict(_flat(json.loads(text))) | place)
+    file = Folders(loaded.data_dir).log / f"{second(line.logged_ms)[:10]}.ndjson"
+    print_facts({**dict(_flat(json.loads(text))), "hash": _hash(line), "file": str(file)})
 
 
 @attempts.command()
@@ -213,14 +209,11 @@ def verify(config: Path | None, as_json: bool) -> None:
     last = verify_log(folder)
     if last is None:
         raise Unavailable(f"{folder}: there is no log yet; start the hub")
-    newest = next(backwards(folder))
-    body, before = unseal(newest)
-    files = days(folder)
-    head = link(before, body).hex()
+    files = len(days(folder))
     if as_json:
-        print_json({"files": len(files), "seq": last.seq, "hash": head})
+        print_json({"files": files, "seq": last.seq, "hash": _hash(last)})
     else:
-        say(f"The log is whole: {len(files)} files, up to line number {last.seq}, hash {head}")
+        say(f"The log is whole: {files} files, up to line number {last.seq}, hash {_hash(last)}")
 
 
 @attempts.command()
@@ -233,19 +226,18 @@ def reindex(config: Path | None) -> None:
     Example: enforcer attempts reindex
     """
     folders = Folders(look_into(config).data_dir)
-    if not folders.log.exists():
+    files = days(folders.log)
+    if not files:
         raise Unavailable(f"{folders.log}: there is no log yet; start the hub")
-    with hub_lock(folders.run / "hub.lock"):
-        log = DayLog(folders.log)
-        index = SqliteWriter(_index_path(folders), folders.log)
+    end = Cursor(files[-1].stem, files[-1].stat().st_size, 0)
+    folders.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with hub_lock(folders.run / "hub.lock"), closing(SqliteWriter(_index_path(folders), folders.log)) as index:
         index.rebuild()
-        while index.follow(log.synced, _REINDEX_BATCH):
+        while index.follow(end, _REINDEX_BATCH):
             pass
         if index.trouble is not None:
             raise Unavailable(index.trouble)
         say(f"The index is made again, up to line number {index.seq()}")
-        index.close()
-        log.close()
 
 
 def _index_path(folders: Folders) -> Path:
@@ -295,6 +287,11 @@ def canonical(line: Line) -> str:
     return seal(bytes.fromhex(line.prev), line.entry.body(line.seq, line.logged_ms))[:-1].decode("ascii")
 
 
+def _hash(line: Line) -> str:
+    """The chain's hash after a line, which the next line names."""
+    return link(bytes.fromhex(line.prev), line.entry.body(line.seq, line.logged_ms)).hex()
+
+
 def _flat(record: dict[str, object], above: str = "") -> Iterator[tuple[str, str | None]]:
     """Names and values; what is inside of an object with both names, as in `identity.source`."""
     for key, value in record.items():
@@ -327,7 +324,7 @@ def _print_line(line: bytes, as_json: bool) -> None:
     try:
         entry = parse_line(line).entry
     except Corrupt as error:
-        click.echo(error, err=True)
+        say(str(error), err=True)
         return
     if isinstance(entry, Attempt):
         say("  ".join("-" if cell is None else str(cell) for cell in _row(entry)))

@@ -1,5 +1,6 @@
 """`enforcer check` and `enforcer explain`: the verdict of the workers, without them."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from enforcer.cli.context import bindings_of, config_option, find_config, json_option, load_config, policy_of
+from enforcer.cli.context import config_option, find_config, json_option, load_config, policy_of
 from enforcer.cli.output import Value, print_facts, print_json, say
 from enforcer.cli.target import read_target
 from enforcer.config.model import Config
@@ -18,7 +19,7 @@ from enforcer.policy.names import parse
 from enforcer.policy.protections import Protection, covers
 from enforcer.policy.rules import Evidence, Mode, Rule
 from enforcer.policy.verdict import Action, Client, Destination, Verdict
-from enforcer.processes import utc_now
+from enforcer.processes import bindings_of, utc_now
 
 _WRONG_USE = 2
 _MEANING = {
@@ -64,8 +65,8 @@ class _Judged:
 def check(config: Path | None, device: str | None, realm: str | None, as_json: bool, targets: tuple[str, ...]) -> None:
     """Say what the policy does with names, addresses, host:port, [v6]:port and URLs.
 
-    A "-" reads targets from standard input, one a line. The lists of the configuration are read as they are now, whether
-    or not they are in force; without a configuration, those that come with Enforcer. Nothing is asked of the network.
+    A "-" reads targets from standard input, one a line. The lists of the configuration are read as they are now, in
+    force or not; without a configuration, those that come with Enforcer. Nothing is asked of the network.
 
     The exit status is 0 when all are allowed (or only observed), 1 when some are blocked, 2 for what is no target.
 
@@ -78,7 +79,7 @@ def check(config: Path | None, device: str | None, realm: str | None, as_json: b
         try:
             judged = _judge(policy, client, now, target)
         except Malformed as error:
-            click.echo(error, err=True)
+            say(error.what, err=True)
             status = _WRONG_USE
             continue
         if judged.verdict.action is Action.BLOCK:
@@ -157,8 +158,8 @@ def _each(targets: Sequence[str]) -> Iterator[str]:
         if target != "-":
             yield target
             continue
-        for line in click.get_text_stream("stdin", errors="replace"):
-            text = line.strip()
+        for line in sys.stdin.buffer:
+            text = line.decode(errors="replace").strip()
             if text and not text.startswith("#"):
                 yield text
 
@@ -182,9 +183,9 @@ def _protections(policy: Policy, destination: Destination) -> Iterator[Protectio
     """Every never_block entry that is about the name."""
     name = destination.name
     if name is not None:
-        for each in (*(kept for each in policy.lists for kept in each.never_block), *policy.built_in):
-            if covers(each.kind, parse(each.name), name):
-                yield each
+        for kept in (*(kept for each in policy.lists for kept in each.never_block), *policy.built_in):
+            if covers(kept.kind, parse(kept.name), name):
+                yield kept
 
 
 def _sources(policy: Policy, rule: Rule) -> dict[str, str]:

@@ -6,9 +6,16 @@ from pathlib import Path
 import click
 import yaml
 
-from enforcer.cli.context import config_option, json_option, load_config
+from enforcer.blocklists import Lists
+from enforcer.cli.context import compiled, config_option, json_option, lists_of, load_config
+from enforcer.cli.output import print_json, say
 from enforcer.config.describe import schema as schema_of
 from enforcer.config.describe import show as show_config
+from enforcer.config.load import check_services
+from enforcer.devices.device import Binding
+from enforcer.errors import Mistake, Mistakes
+from enforcer.policy.selftest import self_test
+from enforcer.processes import bindings_of, settings_of, utc_now
 
 
 @click.group()
@@ -17,6 +24,47 @@ def config() -> None:
 
     Example: enforcer config check --config deploy/enforcer.yaml
     """
+
+
+@config.command()
+@config_option
+@json_option("Print an object: node, lists, rules, devices, warnings.")
+def check(config: Path | None, as_json: bool) -> None:
+    """Say whether everything would start: reads the file and all that it names, and changes nothing.
+
+    Every mistake is printed, and the exit status is then 2. Warnings are printed too, and stop nothing.
+
+    Example: enforcer config check --config deploy/enforcer.yaml
+    """
+    now = utc_now()
+    path, loaded = load_config(config)
+    mistakes: list[Mistake] = []
+    bindings: tuple[Binding, ...] = ()
+    lists: Lists | None = None
+    rules = 0
+    try:
+        bindings = bindings_of(loaded)
+    except Mistakes as error:
+        mistakes += error.mistakes
+    try:
+        lists = lists_of(loaded, now.date())
+        policy = compiled(lists.own, lists.third_party, settings_of(loaded))
+        rules = sum(policy.rules_by.values())
+        mistakes += check_services(path, loaded, policy.services)
+        mistakes += [Mistake(str(path), None, f"self-test: {failure}") for failure in self_test(policy)]
+    except Mistakes as error:
+        mistakes += error.mistakes
+    if mistakes or lists is None:
+        raise Mistakes(mistakes)
+    devices = len({each.device for each in bindings if each.device is not None})
+    count = len(lists.own) + len(lists.third_party)
+    if as_json:
+        warnings = [str(warning) for warning in lists.warnings]
+        print_json({"node": loaded.node, "lists": count, "rules": rules, "devices": devices, "warnings": warnings})
+        return
+    for warning in lists.warnings:
+        say(f"warning: {warning}", err=True)
+    say(f"{path}: this would start: node {loaded.node}, {count} lists with {rules} rules, {devices} devices")
 
 
 @config.command()

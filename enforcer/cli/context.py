@@ -1,5 +1,6 @@
 """What commands share: which configuration is meant, and what it names."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -12,22 +13,23 @@ from enforcer.blocklists import Lists, shipped, shipped_folder
 from enforcer.blocklists import load as load_lists
 from enforcer.config.load import load
 from enforcer.config.model import Config
-from enforcer.devices.device import Binding
 from enforcer.errors import Unavailable
-from enforcer.identity.inventory import read_inventory
 from enforcer.policy.compiled import PolicySettings, compile_policy
 from enforcer.policy.judge import Policy
 from enforcer.policy.lists import BlockList
-from enforcer.policy.thirdparty import Source, ThirdParty
+from enforcer.policy.thirdparty import ThirdParty
+from enforcer.processes import settings_of, source_of
 
 HERE = Path("enforcer.yaml")
 SYSTEM = Path("/etc/enforcer/enforcer.yaml")
 DEFAULT_LISTS = ("wechat.yaml", "kaspersky.yaml", "bypass.yaml")
 
+DEMO = Path("enforcer-demo", "enforcer.yaml")
+"""The configuration of `enforcer run --demo`, which makes it, for whoever wants to change it."""
+
 _PACKAGE = Path(package).parent
-_INSTALLED = _PACKAGE / "_data" / "demo" / "enforcer.yaml"
-DEMO = _INSTALLED if _INSTALLED.exists() else _PACKAGE.parent / "deploy" / "demo" / "enforcer.yaml"
-"""The configuration of `enforcer run --demo`: inside of an installed package, beside it in a source tree."""
+_INSTALLED = _PACKAGE / "_data" / "demo"
+_SHIPPED_DEMO = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "deploy" / "demo"
 
 
 def config_option[F: Callable[..., object]](command: F) -> F:
@@ -61,19 +63,20 @@ def load_config(given: Path | None) -> tuple[Path, Config]:
 
 
 def look_into(given: Path | None) -> Config:
-    """The configuration of a command that only looks: without any, the demo's, once that has been started."""
+    """The configuration whose data or hub is meant: without any, the demo's, once that has been started."""
     path = find_config(given)
-    if path is None:
-        demo = load(DEMO, shipped)
-        if demo.data_dir.exists():
-            return demo
+    if path is None and DEMO.exists():
+        path = DEMO
     return load_config(path)[1]
 
 
-def bindings_of(config: Config) -> tuple[Binding, ...]:
-    """Whose the addresses are, as the configured inventory says. Raises Mistakes or Unavailable."""
-    inventory = config.identity.inventory
-    return () if inventory is None else read_inventory(inventory.file, config.realms)
+def make_demo() -> Path:
+    """The demo's configuration in the present folder, copied there when it is not; returns its path."""
+    DEMO.parent.mkdir(exist_ok=True)
+    for path in _SHIPPED_DEMO.iterdir():
+        if not (DEMO.parent / path.name).exists():
+            shutil.copyfile(path, DEMO.parent / path.name)
+    return DEMO
 
 
 def lists_of(config: Config | None, today: date) -> Lists:
@@ -84,7 +87,8 @@ def lists_of(config: Config | None, today: date) -> Lists:
     with TemporaryDirectory(prefix="enforcer-") as copies:
         if config is None:
             return load_lists((shipped_folder() / name for name in DEFAULT_LISTS), (), Path(copies), today)
-        return load_lists(config.policy.lists, sources_of(config), Path(copies), today)
+        sources = tuple(map(source_of, config.policy.third_party))
+        return load_lists(config.policy.lists, sources, Path(copies), today)
 
 
 def policy_of(config: Config | None, today: date) -> Policy:
@@ -96,29 +100,3 @@ def policy_of(config: Config | None, today: date) -> Policy:
 def compiled(own: Sequence[BlockList], third_party: Sequence[ThirdParty], settings: PolicySettings) -> Policy:
     """Lists to a policy that can be asked, in memory."""
     return Policy.load(compile_policy(own, third_party, settings))
-
-
-def sources_of(config: Config) -> tuple[Source, ...]:
-    """The third-party lists of a configuration."""
-    return tuple(
-        Source(
-            name=each.list_name,
-            file=str(each.file),
-            service=each.service,
-            part=each.part,
-            evidence=each.evidence,
-            format=each.format,
-            max_bad_lines=each.max_bad_lines,
-        )
-        for each in config.policy.third_party
-    )
-
-
-def settings_of(config: Config) -> PolicySettings:
-    """What judging needs of a configuration. The mode is left to the client: it is that of its realm."""
-    return PolicySettings(
-        answer=config.resolver.answer,
-        ban=config.policy.ban,
-        nat64=config.resolver.nat64,
-        upstreams=tuple(str(upstream.address) for upstream in config.resolver.upstreams),
-    )

@@ -27,9 +27,9 @@ def second(ms: int) -> str:
     return f"{moment(ms)[:19]}Z"
 
 
-def say(text: str) -> None:
-    """Print a line."""
-    click.echo(printable(text))
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line; err: where errors go."""
+    click.echo(printable(text), err=err)
 
 
 def print_json(value: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from enforcer.cli.context import DEMO, config_option, load_config
+from enforcer.cli.context import config_option, load_config, make_demo
 from enforcer.folders import Folders
 from enforcer.notify import end_with_supervisor, notify
 
@@ -20,7 +20,7 @@ Enforcer is running. In another shell:
   {enforcer} explain long.weixin.qq.com   which rule, in which file, and why
   curl http://{metrics}/metrics           what Prometheus sees
 
-Data is in {data}. Stop with Ctrl-C.
+The configuration is {config}, data is in {data}. Stop with Ctrl-C.
 """
 
 
@@ -39,7 +39,7 @@ def run(config: Path | None, demo: bool) -> None:
     from enforcer.supervise import Supervisor  # noqa: PLC0415
 
     _log_to_stderr()
-    path, loaded = load_config(DEMO if demo else config)
+    path, loaded = load_config(make_demo() if demo else config)
     folders = Folders(loaded.data_dir)
     supervisor = Supervisor(
         config=path,
@@ -59,6 +59,7 @@ def run(config: Path | None, demo: bool) -> None:
                     port=listener.port,
                     metrics=loaded.metrics.listen,
                     data=folders.data,
+                    config=path,
                     enforcer=Path(sys.argv[0]),
                 )
             )

@@ -19,8 +19,8 @@ _KINDS = 'a name, an address, "host:port" or a URL'
 def read_target(text: str) -> tuple[Destination, ...]:
     """Read a name, an address, `host:port`, `[v6]:port`, or an http or https URL. Raises Malformed for anything else.
 
-    A name alone is a DNS question; with a port, or in an https URL, it is what a TLS connection shows; in an http URL,
-    or with port 80, what a request shows. An address with a port may be reached over TCP and over UDP: two destinations.
+    A name alone is a DNS question; with a port, or in an https URL, it is what a TLS connection shows; with port 80, or
+    in an http URL, what a request shows. An address with a port is reached over TCP or over UDP: two destinations.
     """
     if "://" in text:
         return (_url(text),)
