@@ -50,7 +50,6 @@ def load_third_party(sources: Iterable[Source], copies: Path) -> tuple[tuple[Thi
     copies: a folder where the last good copy of each list is kept. Raises Mistakes when a list cannot be used and
     there is no copy of it.
     """
-    copies.mkdir(parents=True, exist_ok=True)
     warnings: list[Mistake] = []
     found = _each(sources, lambda source: _load_third_party(source, copies / source.name, warnings))
     return tuple(found), tuple(warnings)
@@ -144,6 +143,7 @@ def _load_third_party(source: Source, copy: Path, warnings: list[Mistake]) -> Th
     """Read what will be the copy, so that the two are the same; without a good one, the copy that is there."""
     fresh = copy.with_name(f"{copy.name}.new")
     try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.file, fresh)
         found = _read_names(fresh, source)
     except (OSError, Mistakes) as error:
@@ -154,6 +154,8 @@ def _load_third_party(source: Source, copy: Path, warnings: list[Mistake]) -> Th
         warnings += [*wrong, Mistake(source.file, None, "the last good copy stays in force")]
         return _read_names(copy, source)
     fresh.replace(copy)
+    if not (found.suffixes or found.exacts):
+        warnings.append(Mistake(source.file, None, f"no names in it, read as {found.format}; say its format"))
     return found
 
 
@@ -188,11 +190,15 @@ def _holds(path: Path) -> bool:
 def _write(path: Path, data: bytes) -> None:
     """All or nothing, power cuts included: the content is on the disk before the name is."""
     fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)  # half a policy must not fill a disk that is full
+        raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

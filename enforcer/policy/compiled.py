@@ -47,7 +47,8 @@ class PolicySettings:
 
     mode: MONITOR blocks nothing. answer: for rules whose list names none. ban: likewise.
     nat64: networks whose addresses are judged as the IPv4 addresses in them (RFC 6052).
-    upstreams: names and addresses of the resolvers that we ask ourselves; rules of the service `bypass` leave them out.
+    upstreams: names (as in triggers) and addresses (as `ipaddress` prints them) of the resolvers that we ask ourselves;
+    rules of the service `bypass` leave them out.
     """
 
     mode: Mode = Mode.ENFORCE

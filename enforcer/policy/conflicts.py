@@ -1,6 +1,6 @@
 """What the lines of one list say against each other."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from enforcer.errors import Mistake
 from enforcer.policy.names import parse
@@ -45,7 +45,7 @@ def _twice(rules: Iterable[Rule], never_block: Iterable[Protection]) -> Iterator
         first.setdefault(text, each.line)
 
 
-def _needless(named: Iterable[tuple[Name, Rule]]) -> Iterator[Mistake]:
+def _needless(named: Sequence[tuple[Name, Rule]]) -> Iterator[Mistake]:
     """Rules inside of a suffix rule that names the same part."""
     suffixes = {name: rule for name, rule in named if rule.kind is Kind.SUFFIX}
     for name, rule in named:
@@ -58,10 +58,10 @@ def _needless(named: Iterable[tuple[Name, Rule]]) -> Iterator[Mistake]:
 
 
 def _names_covering(
-    named: Iterable[tuple[Name, Rule]], safe: Iterable[tuple[Name, Protection]]
+    named: Sequence[tuple[Name, Rule]], safe: Sequence[tuple[Name, Protection]]
 ) -> Iterator[tuple[Rule, Protection]]:
     """Name rules at or above a protected name, or below a protected suffix."""
-    at = {(rule.kind, name): rule for name, rule in named}
+    at = {(rule.kind, name): rule for name, rule in reversed(named)}
     kept = {name: protected for name, protected in safe if protected.kind is Kind.SUFFIX}
     for name, protected in safe:
         triggers = [(Kind.EXACT, name), *((Kind.SUFFIX, above) for above in (name, *parents(name)))]

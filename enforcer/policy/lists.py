@@ -277,9 +277,11 @@ class _Reader:
         if not isinstance(node, document.Mapping):
             self.wrong(node.line, f"{what} has no keys; write {{{needed[0]}: …}}")
             return None
-        for key in node.values:
+        before = ""
+        for key, value in node.values.items():
             if key not in known:
-                self.wrong(node.lines[key], f'{what} has an unknown key "{key}"{_hint(key, known)}')
+                self.wrong(node.lines[key], _unknown(what, key, value, before, known))
+            before = value.text if isinstance(value, Text) else ""
         for key in needed:
             if key not in node.values:
                 self.wrong(node.line, f'{what} has no "{key}"; add it')
@@ -323,6 +325,13 @@ class _Reader:
         except ValueError:
             self.wrong(node.line, f'{what} "{text}" is not known; write one of {", ".join(choices)}')
             return None
+
+
+def _unknown(what: str, key: str, value: Node, before: str, known: Iterable[str]) -> str:
+    """An unknown key. Without a value, inside of {…}, it is what stood behind a comma in the value before."""
+    if before and isinstance(value, Text) and not value.text:
+        return f'"{before},{key}" has a comma, which ends a value; write a dot, or put the value in quotes'
+    return f'{what} has an unknown key "{key}"{_hint(key, known)}'
 
 
 def _hint(word: str, known: Iterable[str]) -> str:

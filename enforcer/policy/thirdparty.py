@@ -41,7 +41,7 @@ class Format(StrEnum):
     HOSTS = "hosts"
     ADBLOCK = "adblock"
     AUTO = "auto"
-    """By the first line that is not a comment in all three."""
+    """By the first line that begins with neither "#" nor "!", which are comments in one format or another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +224,13 @@ def _bare(batch: Sequence[bytes], before: bytes, after: bytes) -> list[bytes]:
 
 
 def _opened(lines: Iterator[bytes], format_: Format) -> tuple[Format, Iterable[bytes]]:
-    """The lines without a byte-order mark, and the format: by the first line that is no comment in every format."""
+    """The lines without a byte-order mark, and the format, which the first line that is no comment decides."""
     read = [next(lines, b"").removeprefix(_BYTE_ORDER_MARK)]
     while format_ is Format.AUTO:
         text = read[-1].strip().lower()
-        if text.startswith((b"[", b"!", b"||", b"@@")):
+        if text.startswith((b"[", b"|", b"@@", b"/")) or (b"##" in text and text[:1] != b"#"):
             format_ = Format.ADBLOCK
-        elif text and not text.startswith(b"#"):
+        elif text and not text.startswith((b"#", b"!")):
             fields = text.split()
             format_ = Format.HOSTS if len(fields) > 1 and _ADDRESS.fullmatch(fields[0]) else Format.DOMAINS
         elif (line := next(lines, None)) is None:

@@ -35,8 +35,16 @@ def test_a_trigger_has_one_form(kind: Kind, text: str, trigger: str) -> None:
         (Kind.CIDR, "203.0.113.7/24", 'network "203.0.113.7/24" has bits behind its prefix; write "203.0.113.0/24"'),
         (Kind.CIDR, "203.0.113.7", 'network "203.0.113.7" has no prefix length; write "203.0.113.7/32" for it alone'),
         (Kind.CIDR, "chat.test", '"chat.test" is not a network; write one as in "203.0.113.0/24" or "2001:db8::/48"'),
-        (Kind.CIDR, "::ffff:203.0.113.0/120", 'network "::ffff:203.0.113.0/120" is IPv4 inside IPv6; write "203.0.113.0/24"'),
-        (Kind.CIDR, "16.0.0.0/4", 'network "16.0.0.0/4" is a good part of the Internet; name its ports, or narrower networks'),
+        (
+            Kind.CIDR,
+            "::ffff:203.0.113.0/120",
+            'network "::ffff:203.0.113.0/120" is IPv4 inside IPv6; write "203.0.113.0/24"',
+        ),
+        (
+            Kind.CIDR,
+            "16.0.0.0/4",
+            'network "16.0.0.0/4" is a good part of the Internet; name its ports, or narrower networks',
+        ),
         (Kind.FINGERPRINT, "ja3", 'fingerprint "ja3" is not known; write one of mmtls'),
         (Kind.HTTP_PATH, "mmtls", 'path "mmtls" has no slash; write "/mmtls", or "host/path"'),
         (Kind.HTTP_PATH, "/", 'path "/" is every page of every host; write more of the path, or "host/"'),
