@@ -14,8 +14,9 @@ TTL_MAX = 86_400  # RFC 8767 §4
 NEGATIVE_TTL_MAX = 10_800  # RFC 2308 §5
 FAILURE_MIN_S, FAILURE_MAX_S = 1.0, 60.0  # RFC 9520 §3.2 asks for 1 s to 5 min
 
-# What an entry takes besides its octets: the objects around them, measured with tracemalloc.
+# What an entry takes besides its octets, and each of its records: the objects around them, measured with tracemalloc.
 OVERHEAD = 700
+RECORD = 400
 
 _TTL = struct.Struct(">I")
 _NXDOMAIN = 3
@@ -23,11 +24,12 @@ _NXDOMAIN = 3
 type Key = tuple[bytes, int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Cached:
     """One answer without OPT, as upstream sent it, to be given out with its TTLs counted down.
 
-    ttls: each TTL with its offset. stored, until: when it came, and when it expires.
+    ttls: each TTL with its offset. stored, until: when it came, and when it expires. Others hold it by a weak
+    reference alone, so that it ends when the cache drops it.
     """
 
     wire: bytes
@@ -39,33 +41,35 @@ class Cached:
     @property
     def size(self) -> int:
         """Octets that the entry counts for."""
-        return len(self.wire) + OVERHEAD + 60 * len(self.ttls)
+        return len(self.wire) + OVERHEAD + RECORD * len(self.ttls)
 
     def at(self, now: float) -> bytearray:
-        """The message as it is to be given out now: every TTL less the time it was kept."""
+        """The message as it is to be given out now: every TTL less the time it was kept, the same all of a second."""
         wire = bytearray(self.wire)
-        age = int(now - self.stored)
+        age = int(now) - int(self.stored)
         for offset, ttl in self.ttls:
             _TTL.pack_into(wire, offset, ttl - age if ttl > age else 0)
         return wire
 
 
-def cacheable(wire: bytes, response: dns.Response, now: float) -> Cached:
+def cacheable(wire: bytes, response: dns.Response, now: float, max_ttl: int) -> Cached:
     """An upstream's answer, ready to give; `until == now` where it must not be kept.
 
-    wire: the message without OPT and trailing octets. Positive answers live as long as their shortest TTL;
-    negative ones as their SOA says, and without an SOA not at all (RFC 2308 §5).
+    wire: the message without OPT and trailing octets. Positive answers live as long as their shortest TTL, at most
+    max_ttl seconds; negative ones as their SOA says, and without an SOA not at all (RFC 2308 §5). Raises Malformed
+    for an SOA that is none.
     """
-    ttls = tuple([(record.ttl_at, min(record.ttl, TTL_MAX)) for record in response.records])
-    positive = any(record.section is dns.Section.ANSWER for record in response.records)
+    most = min(max_ttl, TTL_MAX)
+    lifetime = min((record.ttl for record in response.records), default=0)
+    if response.rcode == _NXDOMAIN or not any(record.section is dns.Section.ANSWER for record in response.records):
+        negative = dns.negative_ttl(wire, response)
+        # Clients count from the SOA's TTL and MINIMUM: with a TTL above MINIMUM they would keep it longer than we do.
+        most = min(most, NEGATIVE_TTL_MAX) if negative is None else min(most, NEGATIVE_TTL_MAX, negative)
+        lifetime = 0 if negative is None else lifetime
     if response.tc or response.rcode not in (0, _NXDOMAIN):
         lifetime = 0
-    elif response.rcode == _NXDOMAIN or not positive:
-        negative = dns.negative_ttl(wire, response)
-        lifetime = 0 if negative is None else min(negative, NEGATIVE_TTL_MAX, *(ttl for _, ttl in ttls))
-    else:
-        lifetime = min((ttl for _, ttl in ttls), default=0)
-    return Cached(wire, response, ttls, now, now + lifetime)
+    ttls = tuple([(record.ttl_at, min(record.ttl, most)) for record in response.records])
+    return Cached(wire, response, ttls, now, now + min(lifetime, most))
 
 
 class Cache:
@@ -83,9 +87,9 @@ class Cache:
         """The answer to a question (name lower-case, type, class), None when it has to be asked for.
 
         variant: separates answers that must not be shared (DO and CD: RFC 4035 §3.2, 6840 §5.9).
-        An NXDOMAIN without a chain answers for every type of its name (RFC 2308 §5).
+        An NXDOMAIN without a chain answers for every type of its name and class (RFC 2308 §5).
         """
-        for key in ((question, variant), (question[:-4], variant)):
+        for key in ((question, variant), (_name(question), variant)):
             entry = self._entries.get(key)
             if entry is None:
                 continue
@@ -101,7 +105,7 @@ class Cache:
             return
         chain = any(record.section is dns.Section.ANSWER for record in entry.response.records)
         for_every_type = entry.response.rcode == _NXDOMAIN and not chain
-        key = (question[:-4] if for_every_type else question, variant)
+        key = (_name(question) if for_every_type else question, variant)
         if key in self._entries:
             self._drop(key)
         self._entries[key] = entry
@@ -111,6 +115,11 @@ class Cache:
 
     def _drop(self, key: Key) -> None:
         self.bytes -= self._entries.pop(key).size
+
+
+def _name(question: bytes) -> bytes:
+    """The question without its type."""
+    return question[:-4] + question[-2:]
 
 
 class Failures:

@@ -20,7 +20,7 @@ from enforcer.policy.judge import Policy
 from enforcer.policy.names import display, parse
 from enforcer.policy.rules import Answer
 from enforcer.policy.verdict import Action, Client, Destination, Layer, Verdict
-from enforcer.wire import dns, dnswrite
+from enforcer.wire import dns, dnswrite, svcb
 from enforcer.wire.dnscodes import Rcode, RRClass, RRType
 from enforcer.wire.dnscut import truncated
 from enforcer.wire.dnswrite import ReplyEdns
@@ -28,10 +28,11 @@ from enforcer.wire.name import Name, parents
 
 PAYLOAD = 1232  # octets of UDP that we take and send at most (DNS flag day 2020)
 UDP_MIN = 512
+STREAM_MAX = 0xFFFF  # octets that the length before a message over TCP can say
 EDE_FORGED, EDE_PROHIBITED, EDE_NOT_REACHABLE, EDE_NETWORK_ERROR, EDE_INVALID = 4, 18, 22, 23, 24
 CHAIN_MAX = 16
 
-_A, _AAAA, _ANY, _CNAME, _DNAME = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME, RRType.DNAME))
+_A, _AAAA, _ANY, _CNAME = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME))
 _TRANSFERS = (int(RRType.AXFR), int(RRType.IXFR))
 _IN, _CH = int(RRClass.IN), int(RRClass.CH)
 _QR, _TC, _RD, _RA, _CD = 0x8000, 0x0200, 0x0100, 0x0080, 0x0010
@@ -164,22 +165,19 @@ def begin(query: dns.Query, client: Client, policy: Policy, now: datetime, manne
 def judge_answer(wire: bytes, response: dns.Response, client: Client, policy: Policy, now: datetime) -> Found | None:
     """The first thing in an answer that policy blocks, else observes; None when all of it is allowed.
 
-    Looked at in every section: targets of CNAME and DNAME, addresses of A and AAAA. Raises Malformed for a record
-    that is not what its type says: what cannot be read is not passed on.
+    Looked at in every section: targets of CNAME, DNAME, SVCB and HTTPS, addresses of A and AAAA, hints of SVCB and
+    HTTPS. Raises Malformed for a record that is not what its type says: what cannot be read is not passed on.
     """
     observed: Found | None = None
     for record in response.records:
-        name = dns.target(wire, record) if record.type in (_CNAME, _DNAME) else None
-        address = dns.address(wire, record)
-        if name is None and address is None:
-            continue
-        verdict = policy.judge(Destination(Layer.DNS, name=name, address=address), client, now)
-        if verdict.action is Action.ALLOW:
-            continue
-        found = Found(verdict, display(name) if name is not None else str(address), name)
-        if verdict.action is Action.BLOCK:
-            return found
-        observed = observed or found
+        for name, address in _shown(wire, record):
+            verdict = policy.judge(Destination(Layer.DNS, name=name, address=address), client, now)
+            if verdict.action is Action.ALLOW:
+                continue
+            found = Found(verdict, display(name) if name is not None else str(address), name)
+            if verdict.action is Action.BLOCK:
+                return found
+            observed = observed or found
     return observed
 
 
@@ -203,22 +201,19 @@ def refused(query: dns.Query, wire: bytes, response: dns.Response, found: Found,
     """The answer to an allowed question that leads to something banned.
 
     A banned name of the chain: the chain up to it, then NXDOMAIN, which denies the chain's last name (RFC 6604), and
-    the SOA of what is banned. A banned address: NODATA, since other types of that name are not banned.
+    the SOA of what is banned. A banned address, or a name beside the chain: NODATA, since other types of the
+    question's name are not banned. Raises Malformed as `judge_answer` does.
     """
-    chain, last = b"", query.qname
-    links = 0
-    if found.name is not None:
-        for owner, rtype, ttl, name in _chain(wire, response, query.qname):
-            chain += dnswrite.record(owner, rtype, min(ttl, manners.block_ttl), name)
-            links += 1
-            last = name
-            if _under(name, found.name):
-                break
-        else:
-            chain, links, last = b"", 0, query.qname  # it stands beside the chain
+    aliases = list(_chain(wire, response, query.qname))
+    targets = [target for _, _, target in aliases]
+    links = targets.index(found.name) + 1 if found.name in targets else _links_under(targets, found.name)
+    chain = b"".join(
+        dnswrite.record(owner, _CNAME, min(ttl, manners.block_ttl), target) for owner, ttl, target in aliases[:links]
+    )
+    last = targets[links - 1] if links else query.qname
     verdict = found.verdict
     owner = verdict.matched if links and verdict.matched and _under(last, verdict.matched) else last
-    denied = links > 0 and verdict.answer is not Answer.NODATA
+    denied = links > 0 and verdict.answer is Answer.NXDOMAIN
     rcode = Rcode.NXDOMAIN if denied else Rcode.NOERROR
     authority = dnswrite.soa(owner, mname=manners.mname, rname=manners.rname, ttl=manners.block_ttl)
     message = dnswrite.reply(
@@ -237,9 +232,9 @@ def refused(query: dns.Query, wire: bytes, response: dns.Response, found: Found,
 
 
 def fitted(wire: bytes, query: dns.Query | None, *, stream: bool) -> bytes:
-    """A reply that fits its transport; over UDP what is too large is cut, with TC set (RFC 6891 §7)."""
-    limit = udp_limit(query)
-    return wire if stream or len(wire) <= limit else truncated(wire, limit)
+    """A reply that fits its transport; what is too large is cut, with TC set (RFC 6891 §7)."""
+    limit = STREAM_MAX if stream else udp_limit(query)
+    return wire if len(wire) <= limit else truncated(wire, limit)
 
 
 def udp_limit(query: dns.Query | None) -> int:
@@ -343,8 +338,27 @@ def _under(name: Name, ancestor: Name) -> bool:
     return name == ancestor or ancestor in parents(name)
 
 
-def _chain(wire: bytes, response: dns.Response, qname: Name) -> Iterator[tuple[Name, int, int, Name]]:
-    """The chain of aliases from the question on: owner, type, TTL, target, whatever order the records are in."""
+def _shown(wire: bytes, record: dns.Record) -> Iterator[tuple[Name | None, IPv4Address | IPv6Address | None]]:
+    """Everything in a record that a client would go on to: a name or an address at a time."""
+    name = dns.target(wire, record)
+    if name is not None:
+        yield name, None
+    address = dns.address(wire, record)
+    if address is not None:
+        yield None, address
+    for hint in svcb.hints(wire, record):
+        yield None, hint
+
+
+def _links_under(targets: list[Name], ancestor: Name | None) -> int:
+    """How many links a chain has up to the first below a DNAME's target; 0 where there is none."""
+    if ancestor is None:
+        return 0
+    return next((place for place, target in enumerate(targets, 1) if _under(target, ancestor)), 0)
+
+
+def _chain(wire: bytes, response: dns.Response, qname: Name) -> Iterator[tuple[Name, int, Name]]:
+    """The chain of aliases from the question on: owner, TTL, target, whatever order the records are in."""
     aliases: dict[Name, tuple[int, Name]] = {}
     for record in response.records:
         if record.type == _CNAME:
@@ -356,5 +370,5 @@ def _chain(wire: bytes, response: dns.Response, qname: Name) -> Iterator[tuple[N
         if owner not in aliases:
             return
         ttl, name = aliases[owner]
-        yield owner, _CNAME, ttl, name
+        yield owner, ttl, name
         owner = name

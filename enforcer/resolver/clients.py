@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
+from weakref import ref
 
 from enforcer.decide.cache import Cached
 from enforcer.orders import Orders
@@ -43,14 +44,16 @@ class Group:
 class Known:
     """What has been decided for one question of one group.
 
-    rendered: an answer that does not depend on time; None: it is rendered anew from `entry` each second.
-    rows: where each client's attempts are counted in the spool; None for what leaves no trace. stream: over TCP.
+    rendered: an answer that does not depend on time; None: it is rendered anew from `entry` each second. lasts: the
+    last second in which it holds; then policy is asked again. rows: where each client's attempts are counted in the
+    spool; None for what leaves no trace. stream: over TCP.
     """
 
     bucket: int
     rows: "Rows | None"
     rendered: "Rendered | None"
-    entry: Cached | None
+    entry: "ref[Cached] | None"
+    lasts: int
     stream: bool
 
 
@@ -71,15 +74,21 @@ class Directory:
     """The groups of one listener's clients, under the orders in force."""
 
     def __init__(self, realms: tuple[Realm, ...]) -> None:
-        self._networks = sorted(
-            ((network, realm) for realm in realms for network in realm.networks),
-            key=lambda pair: -pair[0].prefixlen,
-        )
+        self._networks: list[tuple[Network, Realm]] = []
         self._groups: dict[object, Group] = {}
         self._generation = -1
         self._paused: Mapping[str, datetime] = MappingProxyType({})
         self._granted: dict[tuple[str, Address], dict[str, datetime]] = {}
         self.outside = Group(None)
+        self.serve(realms)
+
+    def serve(self, realms: tuple[Realm, ...]) -> None:
+        """Serve these realms from now on."""
+        self._networks = sorted(
+            ((network, realm) for realm in realms for network in realm.networks),
+            key=lambda pair: -pair[0].prefixlen,
+        )
+        self._groups.clear()
 
     def follow(self, orders: Orders) -> None:
         """Take new orders; what was rendered under another policy is forgotten."""

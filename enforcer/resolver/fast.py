@@ -25,7 +25,14 @@ class UdpPath:
     """One listening UDP socket of one worker."""
 
     def __init__(
-        self, sock: socket.socket, *, directory: Directory, handler: Handler, spool: Spool, words: memoryview, clock: Clock
+        self,
+        sock: socket.socket,
+        *,
+        directory: Directory,
+        handler: Handler,
+        spool: Spool,
+        words: memoryview,
+        clock: Clock,
     ) -> None:
         self.sock = sock
         host = sock.getsockname()[0]

@@ -5,11 +5,13 @@ Identical questions on their way are asked once. An error of ours becomes SERVFA
 """
 
 import logging
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Protocol
+from weakref import ref
 
 from enforcer.attempts.block import Block, Response, encode_block, with_client
 from enforcer.attempts.spool import NO_ROW, Spool
@@ -31,8 +33,10 @@ from enforcer.wire.dnscut import without_opt
 
 KNOWN_MAX = 50_000  # rendered answers a group; when there are more, they are rendered anew
 OCTETS_MAX = 300  # of a query that is remembered octet by octet
+WAITERS_MAX = 20_000  # who wait for upstreams; then questions are dropped, until some were answered
 FOREVER = 1 << 62
-SETTLED_S = 60  # a blocked answer is judged anew this often, so that a rule can expire
+REFUSALS_A_SECOND = 200  # to strangers; those above it get nothing
+SETTLED_S = 60  # what matched a rule is judged anew this often, so that a rule can expire
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +56,20 @@ class Clock:
     steady: Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How the resolver behaves; a reload may change all of it.
+
+    drop_outside: a client that no realm serves gets nothing, instead of REFUSED. name_clients: the users have been
+    told, so a client's address may be written down. max_ttl: the most seconds that an answer is kept.
+    """
+
+    manners: Manners
+    drop_outside: bool
+    name_clients: bool
+    max_ttl: int
+
+
 class Silence(Enum):
     """Why a query gets no answer now."""
 
@@ -66,11 +84,7 @@ class Waiter(Protocol):
         """Record, count and send: `wire` is the whole message, `rendered` what else there is to know of it."""
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A question on its way upstream, and all who wait for it."""
-
-    waiters: list[tuple[dns.Query, Group, bool, Waiter]]
+type _Waiting = tuple[dns.Query, Group, bool, Waiter]
 
 
 class Handler:
@@ -79,42 +93,41 @@ class Handler:
     def __init__(
         self,
         *,
-        manners: Manners,
+        conduct: Conduct,
         cache: Cache,
         upstreams: Upstreams,
         spool: Spool,
         words: memoryview,
         clock: Clock,
-        drop_outside: bool,
-        name_clients: bool,
     ) -> None:
-        self._manners = manners
+        self._conduct = conduct
         self._cache = cache
         self._failures = Failures()
         self._upstreams = upstreams
         self._words = words
         self._clock = clock
-        self._drop_outside = drop_outside
-        self._name_clients = name_clients
-        self._pending: dict[tuple[bytes, int], _Pending] = {}
+        self._pending: dict[tuple[bytes, int], list[_Waiting]] = {}  # by question, who waits for its answer
+        self._waiters = 0
+        self._refusals = 0  # to strangers, this second
         self._policy: Policy | None = None
         self._ruleset = ""
         self._spool = spool
         self._spool_generation = spool.generation
-        self._rows: list[Rows] = []
+        self._rows: dict[bytes, Rows] = {}  # those that have a row in the spool's segment, by what they share
         self._w_miss = word("cache_requests", "miss")
         self._w_entries = word("cache_entries")
         self._w_bytes = word("cache_bytes")
 
-    def follow(self, policy: Policy) -> None:
-        """Judge by this policy from now on. The groups' rendered answers are the directories' to forget."""
-        self._policy = policy
+    def follow(self, policy: Policy, conduct: Conduct) -> None:
+        """Judge and behave so from now on. The groups' rendered answers are the directories' to forget."""
+        self._policy, self._conduct = policy, conduct
         self._ruleset = policy.ruleset
         self._spool.seal()
         self._forget_rows()
 
     def tick(self, now_ms: int) -> None:
         """Once a second: let the spool age, publish the cache's size."""
+        self._refusals = 0
         self._spool.tick(now_ms)
         self._forget_rows()
         self._words[self._w_entries] = len(self._cache)
@@ -127,31 +140,41 @@ class Handler:
 
         stream: it came over TCP. waiter: makes the way back, where the answer must wait.
         """
+        query: dns.Query | None = None
         try:
-            return self._answer(wire, group, stream, waiter)
-        except Exception:  # noqa: BLE001 (a bug of ours must not let a name through, nor take the worker down)
-            _log.exception("a query could not be answered")
-            query = decide.screen(wire)
-            return self._broken(query) if isinstance(query, dns.Query) else Silence.NEVER
+            screened = decide.screen(wire)
+            if screened is None:
+                return Silence.NEVER
+            if isinstance(screened, Reply):
+                if group.client is None:
+                    return Silence.NEVER  # a stranger's malformed message is not worth an answer
+                return self._once(screened, None, stream)
+            query = screened
+            return self._answer(query, wire, group, stream, waiter)
+        except Exception as error:  # noqa: BLE001 (a bug of ours must not let a name through, nor take the worker down)
+            _report(error)
+            return Silence.NEVER if query is None else self._broken(query)
 
     def record(self, rows: Rows, client: int | bytes, address: str, port: int) -> None:
         """Count one attempt of a client in the spool, before its answer leaves."""
         now_ms = self._clock.wall_ms()
-        if not self._name_clients:
+        if not self._conduct.name_clients:
             client = b""
         spool = self._spool
+        rows = self._rows.get(rows.encoded, rows)
         row = rows.by_client.get(client, NO_ROW)
         if row != NO_ROW and spool.repeat(row, now_ms):
             return
-        entry = with_client(rows.encoded, address if self._name_clients else None, port)
-        row = spool.open(entry, now_ms)
+        entry = with_client(rows.encoded, address if self._conduct.name_clients else None, port)
+        try:
+            row = spool.open(entry, now_ms)
+        except OSError:  # of the file system: that must not stop the answers
+            row = NO_ROW
         self._forget_rows()
         if row == NO_ROW:
             self._words[word("attempts_dropped", spool.full or "disk_full")] += 1
             return
-        if not rows.by_client:
-            self._rows.append(rows)
-        rows.by_client[client] = row
+        self._rows.setdefault(rows.encoded, rows).by_client[client] = row
 
     def _judges(self, group: Group) -> tuple[Client, Policy]:
         """On whose behalf and by what is judged; strangers and the time before a policy never get so far."""
@@ -167,24 +190,17 @@ class Handler:
         if self._spool.generation == self._spool_generation:
             return
         self._spool_generation = self._spool.generation
-        for rows in self._rows:
+        for rows in self._rows.values():
             rows.by_client.clear()
         self._rows.clear()
 
     def _answer(
-        self, wire: bytes, group: Group, stream: bool, waiter: Callable[[], Waiter]
+        self, query: dns.Query, wire: bytes, group: Group, stream: bool, waiter: Callable[[], Waiter]
     ) -> tuple[Rendered, bytes] | Silence:
-        screened = decide.screen(wire)
-        if screened is None:
-            return Silence.NEVER
-        if isinstance(screened, Reply):
-            if group.client is None:
-                return Silence.NEVER  # a stranger's malformed message is not worth an answer
-            return self._once(screened, None, stream)
-        query = screened
         client, policy = group.client, self._policy
         if client is None or policy is None:
-            if client is None and self._drop_outside:
+            self._refusals += 1
+            if self._conduct.drop_outside or self._refusals > REFUSALS_A_SECOND:
                 return Silence.NEVER
             return self._once(decide.outside(query), query, stream)
         meaning = _meaning(query, stream)
@@ -195,18 +211,22 @@ class Handler:
             if answer is not None:
                 return answer
         now = self._now()
-        step = decide.begin(query, client, policy, now, self._manners)
+        step = decide.begin(query, client, policy, now, self._conduct.manners)
         if isinstance(step, Reply):
             rows = self._rows_of(step, query, client.realm, stream)
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
-            return self._settled(step.wire, step.outcome, rows, lasts, meaning, query, wire, group)
+            return self._settled(step, query, rows=rows, lasts=lasts, stream=stream, wire=wire, group=group)
         question, variant = _question(query), _variant(query)
         entry = self._cache.get(question, variant, steady)
         if entry is not None:
-            return self._given(entry, Outcome.CACHED, query, group, step.observed, stream, wire)
+            given = Outcome.CACHED
+            return self._given(entry, given, query, group=group, observed=step.observed, stream=stream, wire=wire)
         self._words[self._w_miss] += 1
         if self._failures.blocked(question, variant, steady):
-            return self._once(decide.failed(query, "asked again too soon", network=False), query, stream)
+            reply = decide.failed(query, "asked again too soon", network=False)
+            return self._once(reply, query, stream, self._observed(step.observed, query, client.realm, stream))
+        if self._waiters >= WAITERS_MAX:
+            return Silence.NEVER
         self._ask(query, (question, variant), group, stream, waiter())
         return Silence.LATER
 
@@ -215,26 +235,28 @@ class Handler:
     ) -> tuple[Rendered, bytes] | None:
         """The answer to what was asked before in other words; None when it has to be decided anew."""
         tick = int(steady)
+        if known.lasts < tick:
+            return None
         if known.rendered is not None:
-            if known.rendered[0] < tick:
-                return None
             last, tail, size, number, rows = known.rendered
             end = 10 + len(query.question)
             tail = tail[:10] + query.question + tail[end:]
-            return self._remembered((last, tail, size, number, rows), query, wire, group)
-        entry = known.entry
-        if entry is None or entry.until <= steady:
+            return self._remembered((last, tail, size, number, rows), query, wire, group, known.stream)
+        entry = self._cache.get(_question(query), _variant(query), steady)  # so that the cache knows of the use
+        if entry is None or known.entry is None or known.entry() is not entry:
             return None
         reply = decide.fitted(decide.passed(query, entry.at(steady), entry.response.rcode), query, stream=known.stream)
         rendered = (tick, reply[2:], len(reply), known.bucket, known.rows)
-        if entry.until < steady + 1:
+        if entry.until < tick + 1:
             return rendered, reply
-        return self._remembered(rendered, query, wire, group)
+        return self._remembered(rendered, query, wire, group, known.stream)
 
-    def _remembered(self, rendered: Rendered, query: dns.Query, wire: bytes, group: Group) -> tuple[Rendered, bytes]:
-        """Keep an answer for the same octets, where they are likely to come again."""
+    def _remembered(
+        self, rendered: Rendered, query: dns.Query, wire: bytes, group: Group, stream: bool
+    ) -> tuple[Rendered, bytes]:
+        """Keep an answer for the same octets over UDP, where they are likely to come again."""
         plain = query.edns is None or not query.edns.options
-        if plain and len(wire) <= OCTETS_MAX and query.question.startswith(query.qname):
+        if plain and not stream and len(wire) <= OCTETS_MAX and query.question.startswith(query.qname):
             by_octets = group.by_octets
             if len(by_octets) >= KNOWN_MAX:
                 by_octets.clear()
@@ -243,39 +265,42 @@ class Handler:
 
     def _settled(
         self,
-        reply: bytes,
-        outcome: Outcome,
+        reply: Reply,
+        query: dns.Query,
+        *,
         rows: Rows | None,
         lasts: int,
-        meaning: tuple[bytes, int, int],
-        query: dns.Query,
+        stream: bool,
         wire: bytes,
         group: Group,
     ) -> tuple[Rendered, bytes]:
         """An answer of our own, which does not depend on time until it is judged anew."""
-        stream = bool(meaning[2] & 1)
-        reply = decide.fitted(reply, query, stream=stream)
-        number = bucket(query.qtype, outcome)
-        rendered = (lasts, reply[2:], len(reply), number, rows)
-        self._learn(group, meaning, Known(number, rows, rendered, None, stream))
-        return self._remembered(rendered, query, wire, group)
+        meaning = _meaning(query, stream)
+        message = decide.fitted(reply.wire, query, stream=stream)
+        number = bucket(query.qtype, reply.outcome)
+        rendered = (lasts, message[2:], len(message), number, rows)
+        self._learn(group, meaning, Known(number, rows, rendered, None, lasts, stream))
+        return self._remembered(rendered, query, wire, group, stream)
 
     def _learn(self, group: Group, meaning: tuple[bytes, int, int], known: Known) -> None:
         if len(group.by_meaning) >= KNOWN_MAX:
             group.by_meaning.clear()
         group.by_meaning[meaning] = known
 
-    def _once(self, reply: Reply, query: dns.Query | None, stream: bool) -> tuple[Rendered, bytes]:
+    def _once(
+        self, reply: Reply, query: dns.Query | None, stream: bool, rows: Rows | None = None
+    ) -> tuple[Rendered, bytes]:
         """An answer that is not kept."""
         wire = decide.fitted(reply.wire, query, stream=stream)
         number = bucket(query.qtype if query is not None else None, reply.outcome)
-        return (0, wire[2:], len(wire), number, None), wire
+        return (0, wire[2:], len(wire), number, rows), wire
 
     def _given(
         self,
         entry: Cached,
         outcome: Outcome,
         query: dns.Query,
+        *,
         group: Group,
         observed: Verdict | None,
         stream: bool,
@@ -287,31 +312,36 @@ class Handler:
         """
         client, policy = self._judges(group)
         steady = self._clock.steady()
+        refusal: Reply | None = None
         try:
             found = decide.judge_answer(entry.wire, entry.response, client, policy, self._now())
+            if found is not None and found.verdict.action is Action.BLOCK:
+                refusal = decide.refused(query, entry.wire, entry.response, found, self._conduct.manners)
         except Malformed:
-            return self._once(decide.failed(query, "upstream's answer cannot be read", network=False), query, stream)
-        meaning = _meaning(query, stream)
-        if found is not None and found.verdict.action is Action.BLOCK:
-            refusal = decide.refused(query, entry.wire, entry.response, found, self._manners)
+            failed = decide.failed(query, "upstream's answer cannot be read", network=False)
+            return self._once(failed, query, stream, self._observed(observed, query, client.realm, stream))
+        if refusal is not None:
             rows = self._rows_of(refusal, query, client.realm, stream)
-            lasts = int(steady) + min(SETTLED_S, int(entry.until - steady))
             if wire is None:
-                reply = decide.fitted(refusal.wire, query, stream=stream)
-                return (0, reply[2:], len(reply), bucket(query.qtype, refusal.outcome), rows), reply
-            return self._settled(refusal.wire, refusal.outcome, rows, lasts, meaning, query, wire, group)
-        rows = None
-        if observed is not None or found is not None:
-            seen = Reply(b"", Outcome.OBSERVED, observed)
-            if observed is None and found is not None:
-                seen = Reply(b"", Outcome.OBSERVED, found.verdict, via=found.via)
+                return self._once(refusal, query, stream, rows)
+            lasts = int(steady) + min(SETTLED_S, int(entry.until - steady))
+            return self._settled(refusal, query, rows=rows, lasts=lasts, stream=stream, wire=wire, group=group)
+        rows = self._observed(observed, query, client.realm, stream)
+        if rows is None and found is not None:
+            seen = Reply(b"", Outcome.OBSERVED, found.verdict, via=found.via)
             rows = self._rows_of(seen, query, client.realm, stream)
+        if rows is not None:
             outcome = Outcome.OBSERVED
         message = decide.fitted(decide.passed(query, entry.at(steady), entry.response.rcode), query, stream=stream)
         number = bucket(query.qtype, outcome)
         if wire is not None and not client.exempt:
-            self._learn(group, meaning, Known(number, rows, None, entry, stream))
+            lasts = FOREVER if rows is None else int(steady) + SETTLED_S
+            self._learn(group, _meaning(query, stream), Known(number, rows, None, ref(entry), lasts, stream))
         return (0, message[2:], len(message), number, rows), message
+
+    def _observed(self, verdict: Verdict | None, query: dns.Query, realm: str, stream: bool) -> Rows | None:
+        """Where a question that is only observed is counted, whatever comes of it; None without a match."""
+        return self._rows_of(Reply(b"", Outcome.OBSERVED, verdict), query, realm, stream)
 
     def _rows_of(self, reply: Reply, query: dns.Query, realm: str, stream: bool) -> Rows | None:
         """Where the attempts of an answer are counted; None when there is nothing to record."""
@@ -330,64 +360,87 @@ class Handler:
             transport="tcp" if stream else "udp",
             realm=realm,
         )
-        return None if block is None else Rows(encode_block(block))
+        if block is None:
+            return None
+        encoded = encode_block(block)
+        return self._rows.get(encoded) or Rows(encoded)
 
     def _ask(self, query: dns.Query, key: tuple[bytes, int], group: Group, stream: bool, waiter: Waiter) -> None:
+        self._waiters += 1
         pending = self._pending.get(key)
         if pending is not None:
-            pending.waiters.append((query, group, stream, waiter))
+            pending.append((query, group, stream, waiter))
             return
-        pending = _Pending([(query, group, stream, waiter)])
-        self._pending[key] = pending
+        pending = self._pending[key] = [(query, group, stream, waiter)]
         do = query.edns is not None and query.edns.do
         question = Question(query.qname, query.qtype, query.qclass, do, query.cd)
 
         def done(result: Answered | Failure) -> None:
             del self._pending[key]
-            self._arrived(key, pending, result)
+            self._waiters -= len(pending)
+            try:
+                entry, result = self._keep(key, result)
+            except Exception as error:  # noqa: BLE001 (as in `answer`)
+                _report(error)
+                entry = None
+            for waiting in pending:
+                self._give(entry, result, waiting)
 
         self._upstreams.ask(question, done)
 
-    def _arrived(self, key: tuple[bytes, int], pending: _Pending, result: Answered | Failure) -> None:
-        """Upstream has spoken: keep the answer, and give it to all who wait, each by its own verdict."""
+    def _keep(self, key: tuple[bytes, int], result: Answered | Failure) -> tuple[Cached | None, Answered | Failure]:
+        """Upstream has spoken: keep the answer, or for a while that there is none."""
         steady = self._clock.steady()
-        entry: Cached | None = None
         if isinstance(result, Answered):
             try:
                 plain = without_opt(result.wire, result.response)
-                entry = cacheable(plain, dns.read_response(plain), steady)
-                self._failures.forget(*key)
-                self._cache.put(*key, entry, steady)
+                entry = cacheable(plain, dns.read_response(plain), steady, self._conduct.max_ttl)
             except Malformed:
                 result = Failure.REFUSED
-        if entry is None:
-            self._failures.add(*key, steady)
-        for query, group, stream, waiter in pending.waiters:
-            try:
-                rendered, wire = self._late(entry, result, query, group, stream)
-            except Exception:  # noqa: BLE001 (as in `answer`)
-                _log.exception("an answer could not be given")
-                rendered, wire = self._broken(query)
+            else:
+                self._failures.forget(*key)
+                self._cache.put(*key, entry, steady)
+                return entry, result
+        self._failures.add(*key, steady)
+        return None, result
+
+    def _give(self, entry: Cached | None, result: Answered | Failure, waiting: _Waiting) -> None:
+        """Answer one of those who waited; what goes wrong with one is nothing to the others."""
+        query, group, stream, waiter = waiting
+        try:
+            rendered, wire = self._late(entry, result, query, group, stream)
+        except Exception as error:  # noqa: BLE001 (as in `answer`)
+            _report(error)
+            rendered, wire = self._broken(query)
+        try:
             waiter(rendered, wire)
+        except Exception as error:  # noqa: BLE001 (as in `answer`)
+            _report(error)
 
     def _late(
         self, entry: Cached | None, result: Answered | Failure, query: dns.Query, group: Group, stream: bool
     ) -> tuple[Rendered, bytes]:
         """The answer to a query that waited. Policy may have changed meanwhile: the question is judged again."""
         client, policy = self._judges(group)
+        step = decide.begin(query, client, policy, self._now(), self._conduct.manners)
+        if isinstance(step, Reply):
+            return self._once(step, query, stream, self._rows_of(step, query, client.realm, stream))
         if entry is None:
             text = result.value if isinstance(result, Failure) else ""
-            return self._once(decide.failed(query, text, network=result is Failure.UNREACHABLE), query, stream)
-        step = decide.begin(query, client, policy, self._now(), self._manners)
-        if isinstance(step, Reply):
-            rows = self._rows_of(step, query, client.realm, stream)
-            message = decide.fitted(step.wire, query, stream=stream)
-            return (0, message[2:], len(message), bucket(query.qtype, step.outcome), rows), message
-        return self._given(entry, Outcome.FORWARDED, query, group, step.observed, stream, None)
+            reply = decide.failed(query, text, network=result is Failure.UNREACHABLE)
+            return self._once(reply, query, stream, self._observed(step.observed, query, client.realm, stream))
+        given = Outcome.FORWARDED
+        return self._given(entry, given, query, group=group, observed=step.observed, stream=stream, wire=None)
 
     def _broken(self, query: dns.Query) -> tuple[Rendered, bytes]:
         reply = decide.failed(query, "internal error", network=False)
         return (0, reply.wire[2:], len(reply.wire), bucket(query.qtype, Outcome.SERVFAIL), None), reply.wire
+
+
+def _report(error: Exception) -> None:
+    """Log where our code failed; not what the error says, which may hold a name."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    _log.error("query event=failed error=%s in=%s line=%s", type(error).__name__, where.name, where.lineno)
 
 
 def _question(query: dns.Query) -> bytes:

@@ -67,6 +67,8 @@ class _Connection(asyncio.Protocol):
         self._port = 0
         self._family = "4"
         self._writable = True
+        self._reading = False
+        self._half_closed = False
         self.active = 0.0
         self.waiting = 0
 
@@ -101,15 +103,23 @@ class _Connection(asyncio.Protocol):
             del path.of_client[self._address]
 
     def end(self) -> None:
-        """Close the connection after what was written."""
-        if self._transport is not None:
+        """Close the connection after what was written; the second time, without it."""
+        if self._transport is None:
+            return
+        if self._transport.is_closing():
+            self._transport.abort()
+        else:
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Answer every whole message; what is left of one waits for the rest."""
-        self.active = self._path.clock.steady()
         self._data += data
         self._read_on()
+
+    def eof_received(self) -> bool:
+        """The client asks no more; what it waits for it still gets. True keeps the connection open meanwhile."""
+        self._half_closed = True
+        return self.waiting > 0
 
     def pause_writing(self) -> None:
         """The client does not read its answers: neither are its questions read."""
@@ -123,20 +133,25 @@ class _Connection(asyncio.Protocol):
 
     def _read_on(self) -> None:
         """Take messages while the client may ask; then let the transport read, or not."""
+        if self._reading:
+            return  # called back from below, where an answer could be given at once
+        self._reading = True
         buffered = self._data
-        at = 0
-        while self._may_ask() and len(buffered) - at >= 2:
-            size = int.from_bytes(buffered[at : at + 2])
-            if len(buffered) - at - 2 < size:
+        while self._may_ask() and len(buffered) >= 2:
+            end = 2 + int.from_bytes(buffered[:2])
+            if len(buffered) < end:
                 break
-            self._answer(bytes(buffered[at + 2 : at + 2 + size]))
-            at += 2 + size
-        if self._data is buffered:
-            del buffered[:at]
+            wire = bytes(buffered[2:end])
+            del buffered[:end]
+            self._answer(wire)
+        self._reading = False
         self._flow()
 
     def _may_ask(self) -> bool:
-        return self._transport is not None and self._writable and self.waiting < WAITING_A_CONNECTION
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        return self._writable and self.waiting < WAITING_A_CONNECTION
 
     def _flow(self) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -148,7 +163,7 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, wire: bytes) -> None:
         path = self._path
-        started = path.clock.steady()
+        started = self.active = path.clock.steady()
         now = datetime.fromtimestamp(path.clock.wall_ms() // 1000, UTC)
         group = path.directory.group(self._address, now)
         answer = path.handler.answer(wire, group, stream=True, waiter=self._waiter)
@@ -164,8 +179,11 @@ class _Connection(asyncio.Protocol):
 
         def give(rendered: Rendered, wire: bytes) -> None:
             self.waiting -= 1
+            self.active = self._path.clock.steady()
             self._send(rendered, wire, started)
             self._read_on()
+            if self._half_closed and not self.waiting:
+                self.end()
 
         return give
 

@@ -167,9 +167,9 @@ class MmsgBatch:
             (scope,) = struct.unpack_from("=I", self._names, at + 24)
             address = (*address[:2], 0, scope)
         ancillary: list[tuple[int, int, bytes]] = []
-        if self._any and (length := self._in[index].hdr.controllen) > 16:
+        if self._any and self._in[index].hdr.controllen > 16:
             at = index * _CONTROL
-            level, option = struct.unpack_from("=ii", self._controls, at + 8)
+            length, level, option = struct.unpack_from("@Nii", self._controls, at)  # without the padding behind it
             ancillary = [(level, option, self._controls[at + 16 : at + length])]
 
         def reply(wire: bytes) -> None:

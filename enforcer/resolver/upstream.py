@@ -1,4 +1,4 @@
-"""Asking the upstreams: UDP first, TCP where an answer was cut, the next upstream where one is silent.
+"""Asking the upstreams: UDP first, TCP where an answer was cut, the next upstream where one is silent or refuses.
 
 Queries go out from a pool of connected sockets, each with a port of the kernel's choice that is given up after a
 while, a socket and an ID chosen at random for every query (RFC 5452 §9.2). The kernel lets only datagrams of the
@@ -25,9 +25,14 @@ PORTS = 32  # sockets to each upstream
 QUERIES_A_PORT = 512  # after which a socket is replaced, and with it the port
 IN_FLIGHT_A_PORT = 256
 TICK_S = 0.05
+STREAMS = 100  # questions that are asked over TCP at a time
+PLAIN_S = 900.0  # seconds for which an upstream that does not know EDNS is asked without
 DOWN_AFTER = 3  # silences in a row
 DOWN_MIN_S, DOWN_MAX_S = 1.0, 30.0
 DATAGRAM_MAX = 4096
+PAYLOAD = 1232  # octets of UDP that we take (DNS flag day 2020)
+
+_USABLE = (Rcode.NOERROR, Rcode.NXDOMAIN)
 
 
 class Failure(StrEnum):
@@ -74,25 +79,40 @@ type Done = Callable[[Answer | Failure], None]
 
 
 class _Exchange:
-    """One question on its way: which upstreams were tried, and when the present try is over."""
+    """One question on its way, until it is answered or its time is over.
 
-    __slots__ = ("done", "id", "port", "question", "refused", "reply", "sent", "tried", "until", "upstream")
+    tried: who was asked, in that order. tries: those that may still be answered. streams: as many as are asked over
+    TCP. why: the reason to give if no answer comes. cut: a truncated answer, better than none.
+    """
+
+    __slots__ = ("cut", "deadline", "done", "question", "streams", "tried", "tries", "until", "why")
 
     def __init__(self, question: Question, done: Done, until: float) -> None:
         self.question = question
         self.done: Done | None = done
         self.until = until
         self.tried: list[int] = []
-        self.sent = 0.0
-        self.id = 0
-        self.port: _Port | None = None
-        self.upstream: _Upstream | None = None
-        self.refused = False
-        self.reply: Answer | None = None
+        self.tries: list[_Try] = []
+        self.streams = 0
+        self.deadline: asyncio.TimerHandle | None = None
+        self.why = Failure.UNREACHABLE
+        self.cut: Answer | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Try:
+    """One query as it was sent. edns: with an OPT record."""
+
+    exchange: _Exchange
+    upstream: "_Upstream"
+    port: "_Port"
+    id: int
+    sent: float
+    edns: bool
 
 
 class _Port:
-    """One connected UDP socket and the questions that wait on it, by ID."""
+    """One connected UDP socket and the queries that wait on it, by ID."""
 
     __slots__ = ("fd", "retired", "sock", "uses", "waiting")
 
@@ -106,7 +126,7 @@ class _Port:
         self.fd = self.sock.fileno()
         self.uses = 0
         self.retired = False
-        self.waiting: dict[int, _Exchange] = {}
+        self.waiting: dict[int, _Try] = {}
 
 
 class _Upstream:
@@ -117,7 +137,7 @@ class _Upstream:
         self.address = address
         self.family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.ports: list[_Port] = []
-        self.plain = False  # it answers FORMERR or NOTIMP to EDNS (RFC 6891 §7), so it is asked without
+        self.plain_until = 0.0  # it answers FORMERR or NOTIMP to EDNS (RFC 6891 §7), so it is asked without
         self.silences = 0
         self.down_until = 0.0
         self.down_s = DOWN_MIN_S
@@ -148,7 +168,9 @@ class Upstreams:
         self._words = words
         self._loop = loop
         self._tasks = tasks
-        self._waiting: deque[tuple[float, int, _Exchange]] = deque()  # when each try ends; the times only grow
+        self._ports: set[_Port] = set()  # every open one, those that are given up too
+        self._streams: set[asyncio.Task[None]] = set()
+        self._waiting: deque[tuple[float, _Try]] = deque()  # until when to wait before the next; the times only grow
         self._random = secrets.SystemRandom()
         self._timer: asyncio.TimerHandle | None = None
         for upstream in self._all:
@@ -156,35 +178,43 @@ class Upstreams:
 
     def ask(self, question: Question, done: Done) -> None:
         """Ask; `done` is called once, with an answer to this very question, or with why there is none."""
-        exchange = _Exchange(question, done, self._loop.time() + self._manner.query_s)
-        self._try(exchange)
+        self._try(_Exchange(question, done, self._loop.time() + self._manner.query_s))
 
     def close(self) -> None:
         """Close every socket; questions on their way are forgotten."""
         if self._timer is not None:
             self._timer.cancel()
+        for stream in self._streams:
+            stream.cancel()
+        for port in self._ports:
+            for attempt in port.waiting.values():
+                exchange, attempt.exchange.done = attempt.exchange, None
+                if exchange.deadline is not None:
+                    exchange.deadline.cancel()
+            self._loop.remove_reader(port.fd)
+            port.sock.close()
+        self._ports.clear()
         for upstream in self._all:
-            for port in upstream.ports:
-                self._loop.remove_reader(port.fd)
-                port.sock.close()
             upstream.ports.clear()
 
     def _try(self, exchange: _Exchange) -> None:
-        """Send to the best upstream that was not tried yet; each is tried twice before giving up."""
+        """Send to the best upstream that was not tried yet, to each twice; then wait for who may still answer."""
+        if exchange.done is None:
+            return
+        if exchange.tried and exchange.deadline is None:
+            exchange.deadline = self._loop.call_at(exchange.until, self._expire, exchange)
         now = self._loop.time()
-        while now < exchange.until:
-            upstream = self._next(exchange, now)
-            if upstream is None:
-                break
+        while now < exchange.until and (upstream := self._next(exchange, now)) is not None:
             exchange.tried.append(upstream.index)
-            if self._send(exchange, upstream, now):
+            if self._send(exchange, upstream, now, edns=now >= upstream.plain_until):
                 return
-        self._finish(exchange, exchange.reply or self._why(exchange))
+        if not exchange.tries and not exchange.streams:
+            self._finish(exchange, exchange.cut or exchange.why)
 
-    def _why(self, exchange: _Exchange) -> Failure:
-        if exchange.refused:
-            return Failure.REFUSED
-        return Failure.SILENT if exchange.sent else Failure.UNREACHABLE
+    def _expire(self, exchange: _Exchange) -> None:
+        """The question's time is over."""
+        late = Failure.SILENT if exchange.why is Failure.UNREACHABLE else exchange.why
+        self._finish(exchange, exchange.cut or late)
 
     def _next(self, exchange: _Exchange, now: float) -> _Upstream | None:
         candidates = [upstream for upstream in self._all if exchange.tried.count(upstream.index) < 2]
@@ -197,36 +227,23 @@ class Upstreams:
 
         return min(candidates, key=rank)
 
-    def _send(self, exchange: _Exchange, upstream: _Upstream, now: float) -> bool:
-        question = exchange.question
+    def _send(self, exchange: _Exchange, upstream: _Upstream, now: float, *, edns: bool) -> bool:
         try:
             port = self._port(upstream)
             number = secrets.randbits(16)
             while number in port.waiting:
                 number = secrets.randbits(16)
-            port.sock.send(
-                dnswrite.query(
-                    number,
-                    question.qname,
-                    question.qtype,
-                    question.qclass,
-                    rd=True,
-                    cd=question.cd,
-                    ad=False,
-                    do=question.do,
-                    payload=None if upstream.plain else 1232,
-                )
-            )
+            port.sock.send(_query(number, exchange.question, edns=edns))
         except OSError:
             self._words[upstream.failed("network")] += 1
             self._silent(upstream, now)
             return False
         self._words[upstream.w_queries] += 1
-        exchange.id, exchange.port, exchange.upstream = number, port, upstream
-        exchange.sent = now
-        port.waiting[number] = exchange
+        attempt = _Try(exchange, upstream, port, number, now, edns)
+        exchange.tries.append(attempt)
+        port.waiting[number] = attempt
         port.uses += 1
-        self._waiting.append((now + self._manner.attempt_s, len(exchange.tried), exchange))
+        self._waiting.append((now + self._manner.attempt_s, attempt))
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_S, self._tick)
         return True
@@ -240,18 +257,20 @@ class Upstreams:
             if port.uses < QUERIES_A_PORT and len(port.waiting) < IN_FLIGHT_A_PORT:
                 return port
             del ports[index]
-            self._retire(port)
+            port.retired = True
+            self._close_unused(port)
         port = _Port(upstream.address, upstream.family)
         self._loop.add_reader(port.fd, partial(self._readable, upstream, port))
         ports.append(port)
+        self._ports.add(port)
         return port
 
-    def _retire(self, port: _Port) -> None:
-        """Ask no more through this socket; the last answer closes it."""
-        port.retired = True
-        if not port.waiting:
+    def _close_unused(self, port: _Port) -> None:
+        """Nothing more is asked through a socket that was given up; who waits last closes it."""
+        if port.retired and not port.waiting:
             self._loop.remove_reader(port.fd)
             port.sock.close()
+            self._ports.discard(port)
 
     def _readable(self, upstream: _Upstream, port: _Port) -> None:
         while port.sock.fileno() >= 0:
@@ -261,17 +280,17 @@ class Upstreams:
                 return
             except OSError:  # ICMP: nobody listens there
                 self._words[upstream.failed("network")] += 1
-                now = self._loop.time()
-                for exchange in list(port.waiting.values()):
-                    self._leave(exchange)
-                    self._silent(upstream, now)
-                    self._try(exchange)
+                self._silent(upstream, self._loop.time())
+                for attempt in list(port.waiting.values()):
+                    if attempt.exchange.done is not None:  # one may have been answered by another's failure
+                        self._leave(attempt)
+                        self._try(attempt.exchange)
                 return
             self._arrived(upstream, port, wire)
 
     def _arrived(self, upstream: _Upstream, port: _Port, wire: bytes) -> None:
-        exchange = port.waiting.get(int.from_bytes(wire[:2])) if len(wire) >= 12 else None
-        if exchange is None:
+        attempt = port.waiting.get(int.from_bytes(wire[:2])) if len(wire) >= 12 else None
+        if attempt is None:
             self._words[upstream.failed("mismatch")] += 1
             return
         try:
@@ -279,56 +298,55 @@ class Upstreams:
         except Malformed:
             self._words[upstream.failed("malformed")] += 1
             return  # whoever sent it, the right answer may still come
-        question = exchange.question
-        echoed = (response.qname, response.qtype, response.qclass)
-        if echoed != (question.qname, question.qtype, question.qclass) and not self._no_edns(upstream, response):
+        if not _echoes(response, attempt.exchange.question):
             self._words[upstream.failed("mismatch")] += 1
             return
-        self._leave(exchange)
-        self._answered(upstream, exchange, Answer(wire, response))
+        self._leave(attempt)
+        self._answered(attempt, Answer(wire, response))
 
-    def _no_edns(self, upstream: _Upstream, response: dns.Response) -> bool:
-        """A server that does not know EDNS may leave the question out of its FORMERR."""
-        return not upstream.plain and response.qname is None and response.rcode == Rcode.FORMERR
-
-    def _answered(self, upstream: _Upstream, exchange: _Exchange, answer: Answer) -> None:
+    def _answered(self, attempt: _Try, answer: Answer) -> None:
+        upstream, exchange = attempt.upstream, attempt.exchange
         now = self._loop.time()
-        took = now - exchange.sent
+        took = now - attempt.sent
         observe(self._words, upstream.w_duration, UPSTREAM_BUCKETS, took)
         upstream.latency = took if not upstream.latency else upstream.latency * 0.8 + took * 0.2
         upstream.silences, upstream.down_until, upstream.down_s = 0, 0.0, DOWN_MIN_S
         self._words[upstream.w_up] = 1
         response = answer.response
-        if not upstream.plain and response.opt is None and response.rcode in (Rcode.FORMERR, Rcode.NOTIMP):
-            upstream.plain = True
-            exchange.tried.pop()
-            self._try(exchange)
-        elif response.tc:
-            self._tasks.create_task(self._over_tcp(upstream, exchange, answer))
-        elif response.rcode in (Rcode.NOERROR, Rcode.NXDOMAIN):
-            self._finish(exchange, answer)
+        if attempt.edns and response.opt is None and response.rcode in (Rcode.FORMERR, Rcode.NOTIMP):
+            if not self._send(exchange, upstream, now, edns=False):
+                self._try(exchange)
+            return
+        if not attempt.edns and response.rcode in _USABLE and now >= upstream.plain_until:
+            upstream.plain_until = now + PLAIN_S  # it was EDNS that it did not understand
+        if not response.tc or response.rcode not in _USABLE:
+            self._take(upstream, exchange, answer)
+            return
+        exchange.cut = answer  # its TC bit says that it is not whole
+        if len(self._streams) < STREAMS:
+            exchange.streams += 1
+            stream = self._tasks.create_task(self._over_tcp(attempt))
+            self._streams.add(stream)
+            stream.add_done_callback(self._streams.discard)
         else:
-            self._words[upstream.failed("refused")] += 1
-            exchange.refused, exchange.reply = True, None
             self._try(exchange)
 
-    async def _over_tcp(self, upstream: _Upstream, exchange: _Exchange, cut: Answer) -> None:
+    def _take(self, upstream: _Upstream, exchange: _Exchange, answer: Answer) -> None:
+        """An answer is passed on; an error is a reason to ask somebody else."""
+        if answer.response.rcode in _USABLE:
+            self._finish(exchange, answer)
+            return
+        self._words[upstream.failed("refused")] += 1
+        exchange.why = Failure.REFUSED
+        self._try(exchange)
+
+    async def _over_tcp(self, attempt: _Try) -> None:
         """RFC 7766 §5: what was truncated is asked again over TCP, one connection a question."""
-        question = exchange.question
+        upstream, exchange = attempt.upstream, attempt.exchange
         number = secrets.randbits(16)
-        query = dnswrite.query(
-            number,
-            question.qname,
-            question.qtype,
-            question.qclass,
-            rd=True,
-            cd=question.cd,
-            ad=False,
-            do=question.do,
-            payload=None if upstream.plain else 1232,
-        )
+        query = _query(number, exchange.question, edns=attempt.edns)
         try:
-            async with asyncio.timeout(max(exchange.until - self._loop.time(), self._manner.attempt_s)):
+            async with asyncio.timeout_at(exchange.until):
                 reader, writer = await asyncio.open_connection(*upstream.address)
                 try:
                     writer.write(len(query).to_bytes(2) + query)
@@ -336,51 +354,75 @@ class Upstreams:
                 finally:
                     writer.close()
             response = dns.read_response(wire)
-            echoed = (response.id, response.qname, response.qtype, response.qclass)
-            if echoed != (number, question.qname, question.qtype, question.qclass):
+            if response.id != number or not _echoes(response, exchange.question):
                 raise Malformed("message: an answer to another question")
         except (OSError, EOFError, TimeoutError, Malformed):
             self._words[upstream.failed("network")] += 1
-            exchange.reply = cut  # better than nothing: its TC bit says that it is not whole
+            exchange.streams -= 1
             self._try(exchange)
             return
-        self._finish(exchange, Answer(wire, response))
+        exchange.streams -= 1
+        self._take(upstream, exchange, Answer(wire, response))
 
-    def _leave(self, exchange: _Exchange) -> None:
-        """The present try is over."""
-        port = exchange.port
-        if port is not None:
-            exchange.port = None
-            del port.waiting[exchange.id]
-            if port.retired:
-                self._retire(port)
+    def _leave(self, attempt: _Try) -> None:
+        """Wait for this answer no more."""
+        attempt.exchange.tries.remove(attempt)
+        del attempt.port.waiting[attempt.id]
+        self._close_unused(attempt.port)
 
     def _finish(self, exchange: _Exchange, result: Answer | Failure) -> None:
         done, exchange.done = exchange.done, None
-        if done is not None:
-            done(result)
+        if done is None:
+            return
+        if exchange.deadline is not None:
+            exchange.deadline.cancel()
+        for attempt in list(exchange.tries):
+            self._leave(attempt)
+        done(result)
 
     def _silent(self, upstream: _Upstream, now: float) -> None:
         upstream.silences += 1
-        if upstream.silences >= DOWN_AFTER:
+        if upstream.silences >= DOWN_AFTER and now >= upstream.down_until:
             upstream.down_until = now + upstream.down_s
             upstream.down_s = min(upstream.down_s * 2, DOWN_MAX_S)
             self._words[upstream.w_up] = 0
 
     def _tick(self) -> None:
-        """Twenty times a second while something waits: give up the tries whose time is over."""
+        """Twenty times a second while something waits: ask the next one where the last is slow. It may still answer."""
         now = self._loop.time()
         waiting = self._waiting
         while waiting and waiting[0][0] <= now:
-            _, tries, exchange = waiting.popleft()
-            upstream = exchange.upstream
-            if exchange.port is None or len(exchange.tried) != tries or upstream is None:
-                continue  # answered, or on its next try
-            self._words[upstream.failed("timeout")] += 1
-            self._leave(exchange)
-            self._silent(upstream, now)
+            _, attempt = waiting.popleft()
+            exchange = attempt.exchange
+            if attempt not in exchange.tries:
+                continue
+            self._words[attempt.upstream.failed("timeout")] += 1
+            if exchange.why is Failure.UNREACHABLE:
+                exchange.why = Failure.SILENT
+            self._silent(attempt.upstream, now)
             self._try(exchange)
         self._timer = self._loop.call_later(TICK_S, self._tick) if waiting else None
+
+
+def _query(number: int, question: Question, *, edns: bool) -> bytes:
+    return dnswrite.query(
+        number,
+        question.qname,
+        question.qtype,
+        question.qclass,
+        rd=True,
+        cd=question.cd,
+        ad=False,
+        do=question.do,
+        payload=PAYLOAD if edns else None,
+    )
+
+
+def _echoes(response: dns.Response, question: Question) -> bool:
+    """Whether it answers this question; a server that does not know EDNS may leave it out of its FORMERR."""
+    if response.qname is None:
+        return response.rcode == Rcode.FORMERR
+    return (response.qname, response.qtype, response.qclass) == (question.qname, question.qtype, question.qclass)
 
 
 def nameservers(resolv_conf: str) -> tuple[IPv4Address | IPv6Address, ...]:

@@ -1,0 +1,87 @@
+from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
+
+from enforcer.orders import Grant, Orders, Pause
+from enforcer.policy.rules import Mode
+from enforcer.policy.verdict import Client
+from enforcer.resolver.clients import Directory, Realm
+from tests.policy.made import NOW
+
+WIDE = Realm("wide", (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")), Mode.ENFORCE)
+NARROW = Realm("narrow", (ip_network("192.0.2.128/25"),), Mode.MONITOR)
+SOON = NOW + timedelta(seconds=60)
+
+
+def client(directory: Directory, address: str, now: datetime = NOW) -> Client | None:
+    return directory.group(ip_address(address), now).client
+
+
+def test_the_narrowest_network_decides_in_which_realm_a_client_is() -> None:
+    for realms in ((WIDE, NARROW), (NARROW, WIDE)):
+        directory = Directory(realms)
+        assert client(directory, "192.0.2.1") == Client("wide", Mode.ENFORCE)
+        assert client(directory, "192.0.2.129") == Client("narrow", Mode.MONITOR)
+        assert client(directory, "2001:db8::1") == Client("wide", Mode.ENFORCE)
+
+
+def test_d11_who_is_in_no_realm_is_outside() -> None:
+    directory = Directory((WIDE,))
+    for address in ("203.0.113.1", "::1", "0.0.0.0", "2001:db9::1"):
+        assert directory.group(ip_address(address), NOW) is directory.outside
+    assert directory.outside.client is None
+
+
+def test_clients_that_no_verdict_can_tell_apart_share_a_group() -> None:
+    directory = Directory((WIDE, NARROW))
+    one, two = (directory.group(ip_address(address), NOW) for address in ("192.0.2.1", "192.0.2.2"))
+    assert one is two
+    assert directory.group(ip_address("192.0.2.129"), NOW) is not one
+
+
+def test_a_pause_is_over_at_its_second() -> None:
+    directory = Directory((WIDE,))
+    directory.follow(Orders(1, "", pauses=(Pause("wide", SOON),)))
+    modes = [client(directory, "192.0.2.1", SOON + timedelta(seconds=second)) for second in (-1, 0)]
+    assert modes == [Client("wide", Mode.MONITOR), Client("wide", Mode.ENFORCE)]
+
+
+def test_a_grant_is_for_one_address_of_one_realm_until_its_second() -> None:
+    directory = Directory((WIDE, NARROW))
+    directory.follow(Orders(1, "", grants=(Grant("wide", ip_address("192.0.2.1"), ("chat", "mail"), SOON),)))
+    exempt = [client(directory, "192.0.2.1", SOON + timedelta(seconds=second)) for second in (-1, 0)]
+    assert exempt == [Client("wide", exempt={"chat": SOON, "mail": SOON}), Client("wide")]
+    assert client(directory, "192.0.2.2") == Client("wide")
+
+
+def test_whether_something_ends_between_two_moments_is_known() -> None:
+    directory = Directory((WIDE,))
+    later = SOON + timedelta(seconds=5)
+    grant = Grant("wide", ip_address("192.0.2.1"), ("chat",), later)
+    directory.follow(Orders(1, "", (Pause("wide", SOON),), (grant,)))
+    second = timedelta(seconds=1)
+    assert [directory.changes(end - second, end) for end in (SOON - second, SOON, SOON + second, later)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_new_orders_keep_what_was_rendered_and_a_new_policy_forgets_it() -> None:
+    directory = Directory((WIDE,))
+    directory.follow(Orders(1, "one"))
+    group = directory.group(ip_address("192.0.2.1"), NOW)
+    directory.follow(Orders(1, "one", (Pause("narrow", SOON),)))
+    assert directory.group(ip_address("192.0.2.1"), NOW) is group
+    directory.follow(Orders(2, "two"))
+    assert directory.group(ip_address("192.0.2.1"), NOW) is not group
+
+
+def test_groups_of_grants_do_not_pile_up_when_they_are_renewed() -> None:
+    directory = Directory((WIDE,))
+    for minute in range(20):
+        until = NOW + timedelta(minutes=minute + 1)
+        directory.follow(Orders(1, "", grants=(Grant("wide", ip_address("192.0.2.1"), ("chat",), until),)))
+        directory.group(ip_address("192.0.2.1"), NOW)
+        directory.group(ip_address("192.0.2.2"), NOW)
+    assert len(directory._groups) == 2

@@ -1,0 +1,548 @@
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enforcer.decide import dns as decide
+from enforcer.orders import Grant, Pause
+from enforcer.policy.names import parse
+from enforcer.policy.rules import Mode
+from enforcer.resolver import handler as handler_module
+from enforcer.resolver.upstream import Answer, Done, Failure, Question
+from enforcer.wire.dns import Query, read_query, read_response
+from enforcer.wire.name import parents
+from tests.policy.made import NOW
+from tests.resolver.desk import BANS, NO_BANS, PHONE, STRANGER, TABLET, Desk, a_query, read
+from tests.wire.messages import vector, vectors
+
+BANNED = ["chat.test", "a.chat.test", "pay.bank.test", "wx7.qq.test", "a.null.test", "a.nodata.test", "cloaked.ok.test"]
+
+
+def rcode(wire: bytes | None) -> str:
+    return dns.rcode.to_text(read(wire).rcode())
+
+
+def ttl(wire: bytes | None) -> int:
+    return int(read(wire).answer[0].ttl)
+
+
+def total(desk: Desk) -> int:
+    return sum(count for count, _ in desk.attempts())
+
+
+# What becomes of a query
+
+
+def test_a_banned_name_is_blocked_recorded_once_and_never_asked_for(desk: Desk) -> None:
+    assert rcode(desk.ask(a_query("a.chat.test", edns=True))) == "NXDOMAIN"
+    ((count, entry),) = desk.attempts()
+    block = entry.block
+    assert (count, entry.client_ip, block.name, block.rule) == (1, PHONE, "a.chat.test", "chat/suffix/chat.test")
+    assert (block.qtype, block.rcode, block.ede, block.transport, block.realm) == ("A", "NXDOMAIN", 15, "udp", "lab")
+    assert block.ruleset == BANS.ruleset
+    assert desk.upstreams.asked == []
+
+
+def test_an_allowed_name_is_forwarded_then_given_from_the_cache_and_leaves_no_trace(desk: Desk) -> None:
+    assert rcode(desk.ask(a_query("www.ok.test"))) == "NOERROR"
+    for number in range(3):
+        assert rcode(desk.ask(a_query("www.ok.test", number=number))) == "NOERROR"
+    assert desk.upstreams.asked == ["www.ok.test A"]
+    assert desk.attempts() == []
+    assert desk.counted("cache_requests", "miss") == 1
+
+
+@pytest.mark.parametrize("name", vectors("malformed-query"))
+def test_d1_what_cannot_be_read_is_answered_formerr_but_not_to_a_stranger(desk: Desk, name: str) -> None:
+    assert rcode(desk.ask(vector(name))) == "FORMERR"
+    assert desk.ask(vector(name), STRANGER) is None
+
+
+def test_d5_binary_labels_are_forwarded_as_they_are(desk: Desk) -> None:
+    desk.ask(a_query(r"a\000\200\.b.ok.test"))
+    assert desk.upstreams.asked == [r"a\000\200\.b.ok.test A"]
+
+
+@pytest.mark.parametrize("name", ["www.OK.test", "cHaT.test", "MASK.icloud.com"])
+def test_d7_the_client_gets_its_own_letter_case_back_also_from_what_is_kept(desk: Desk, name: str) -> None:
+    for spelled in (name, name.upper(), name.lower(), name.swapcase()):
+        query = a_query(spelled, number=99)
+        reply = desk.ask(query)
+        assert reply is not None
+        assert reply[:2] == query[:2]
+        assert reply[12 : len(query)] == query[12:]
+
+
+def test_d9_any_of_a_banned_name_is_blocked_and_of_another_forwarded(desk: Desk) -> None:
+    assert rcode(desk.ask(a_query("chat.test", "ANY"))) == "NXDOMAIN"
+    desk.ask(a_query("www.ok.test", "ANY"))
+    assert desk.upstreams.asked == ["www.ok.test ANY"]
+
+
+def test_d11_a_stranger_is_refused_or_dropped_and_never_recorded(desk: Desk, tmp_path: Path) -> None:
+    for name in ("chat.test", "www.ok.test"):
+        assert rcode(desk.ask(a_query(name), STRANGER)) == "REFUSED"
+    silent = Desk(tmp_path / "silent", drop_outside=True)
+    assert silent.ask(a_query("www.ok.test"), STRANGER) is None
+    assert (silent.attempts(), desk.attempts(), desk.upstreams.asked) == ([], [], [])
+    silent.close()
+
+
+def test_d12_octets_behind_the_last_record_are_not_relayed(desk: Desk) -> None:
+    assert desk.ask(a_query("www.ok.test") + b"\0trailing") == desk.ask(a_query("www.ok.test"))
+
+
+def test_d13_a_large_answer_is_cut_over_udp_and_whole_over_tcp(desk: Desk) -> None:
+    query = a_query("large.ok.test", "TXT")
+    for _ in range(2):
+        cut, whole = read(desk.ask(query)), read(desk.ask(query, stream=True))
+        assert (bool(cut.flags & dns.flags.TC), cut.answer) == (True, [])
+        assert (bool(whole.flags & dns.flags.TC), len(whole.answer)) == (False, 1)
+
+
+def test_e5_an_answer_from_the_cache_has_opt_as_the_query_has(desk: Desk) -> None:
+    for _ in range(2):
+        assert read(desk.ask(a_query("www.ok.test"))).edns == -1
+        assert read(desk.ask(a_query("www.ok.test", edns=True))).edns == 0
+
+
+def test_c1_ttls_count_down_and_then_upstream_is_asked_again(desk: Desk) -> None:
+    seen = []
+    for _ in range(5):
+        seen.append(ttl(desk.ask(a_query("soon.ok.test"))))
+        desk.hands.pass_s(0.75)
+    assert seen == [2, 2, 1, 2, 1]
+    assert desk.upstreams.asked == ["soon.ok.test A"] * 2
+
+
+def test_c1_max_ttl_is_the_most_that_a_client_is_told(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, max_ttl=60)
+    assert ttl(desk.ask(a_query("www.ok.test"))) == 60
+    desk.close()
+
+
+def test_c2_nxdomain_is_kept_for_every_type_and_ends_with_its_soa(desk: Desk) -> None:
+    for rtype in ("A", "AAAA", "HTTPS"):
+        assert rcode(desk.ask(a_query("none.ok.test", rtype))) == "NXDOMAIN"
+    assert len(desk.upstreams.asked) == 1
+    desk.hands.pass_s(30)
+    desk.ask(a_query("none.ok.test"))
+    assert len(desk.upstreams.asked) == 2
+
+
+def test_c3_a_failure_is_told_servfail_and_not_asked_again_at_once(desk: Desk) -> None:
+    desk.upstreams.fails = Failure.SILENT
+    for _ in range(3):
+        assert rcode(desk.ask(a_query("www.ok.test"))) == "SERVFAIL"
+    assert len(desk.upstreams.asked) == 1
+    desk.upstreams.fails = None
+    desk.hands.pass_s(1)
+    assert rcode(desk.ask(a_query("www.ok.test"))) == "NOERROR"
+    assert desk.attempts() == []
+
+
+def test_c5_answers_with_do_are_kept_apart(desk: Desk) -> None:
+    for _ in range(2):
+        desk.ask(a_query("www.ok.test", edns=True))
+        desk.ask(a_query("www.ok.test", do=True))
+    assert len(desk.upstreams.asked) == 2
+
+
+def test_u7_the_same_question_is_asked_once_and_everyone_is_answered_in_their_own_way(desk: Desk) -> None:
+    desk.upstreams.hold = True
+    queries = [
+        a_query(name, number=number) for number, name in enumerate(["www.ok.test", "WWW.ok.test", "www.OK.test"])
+    ]
+    for query in queries:
+        assert desk.ask(query) is None
+    assert desk.upstreams.asked == ["www.ok.test A"]
+    desk.upstreams.release()
+    assert [reply[:2] for reply in desk.late] == [query[:2] for query in queries]
+    assert [reply[12 : len(query)] for reply, query in zip(desk.late, queries, strict=True)] == [
+        q[12:] for q in queries
+    ]
+
+
+def test_u7_one_who_cannot_be_answered_does_not_keep_the_others_waiting(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.upstreams.hold = True
+
+    def broken() -> handler_module.Waiter:
+        def give(rendered: object, wire: bytes) -> None:
+            raise OSError("www.ok.test")
+
+        return give
+
+    desk.handler.answer(a_query("www.ok.test"), desk.directory.group(ip_address(PHONE), NOW), False, broken)
+    desk.ask(a_query("www.ok.test"))
+    desk.upstreams.release()
+    assert rcode(desk.late[0]) == "NOERROR"
+    assert "OSError" in caplog.text
+    assert "ok.test" not in caplog.text
+
+
+def test_when_too_many_wait_the_next_is_dropped_until_some_are_answered(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler_module, "WAITERS_MAX", 2)
+    desk.upstreams.hold = True
+    for number in range(4):
+        desk.ask(a_query(f"{number}.ok.test"))
+    assert len(desk.upstreams.asked) == 2
+    assert rcode(desk.ask(a_query("chat.test"))) == "NXDOMAIN"
+    desk.upstreams.release()
+    desk.ask(a_query("4.ok.test"))
+    assert len(desk.upstreams.asked) == 3
+
+
+# What answers give away
+
+
+def test_b4_a_cloaked_name_is_blocked_fresh_and_from_the_cache_and_recorded_each_time(desk: Desk) -> None:
+    replies = [read(desk.ask(a_query("cloaked.ok.test"))) for _ in range(3)]
+    assert [dns.rcode.to_text(reply.rcode()) for reply in replies] == ["NXDOMAIN"] * 3
+    assert desk.upstreams.asked == ["cloaked.ok.test A"]
+    ((count, entry),) = desk.attempts()
+    assert (count, entry.block.name, entry.block.via) == (3, "cloaked.ok.test", "a.chat.test")
+
+
+def test_b4_a_banned_address_is_answered_nodata(desk: Desk) -> None:
+    for _ in range(2):
+        reply = read(desk.ask(a_query("address.ok.test")))
+        assert (dns.rcode.to_text(reply.rcode()), reply.answer) == ("NOERROR", [])
+    assert [(count, entry.block.via) for count, entry in desk.attempts()] == [(2, "198.51.100.7")]
+
+
+@pytest.mark.parametrize("name", ["never-cloaked.ok.test", "never.seen.test"])
+def test_a_block_that_cannot_be_kept_takes_one_row_however_often_it_comes(desk: Desk, name: str) -> None:
+    for number in range(200):
+        desk.ask(a_query(name, number=number))
+    assert len(desk.upstreams.asked) == 200
+    assert [count for count, _ in desk.attempts()] == [200]
+
+
+def test_the_same_attempt_asked_in_other_words_takes_the_same_row(desk: Desk) -> None:
+    for spelled in ("chat.test", "CHAT.test"):
+        for edns in (False, True):
+            desk.ask(a_query(spelled, edns=edns))
+    assert [(count, entry.block.ede) for count, entry in desk.attempts()] == [(2, None), (2, 15)]
+
+
+def test_an_answer_that_cannot_be_read_is_servfail_and_not_passed_on(desk: Desk) -> None:
+    wire = bytearray(a_query("www.ok.test"))
+    wire[2:4], wire[6:8] = b"\x81\x80", b"\0\x01"
+    wire += b"\xc0\x0c\0\x01\0\x01\0\0\x01\x2c\0\x03abc"  # an A record of three octets
+
+    def ask(question: Question, done: Done) -> None:
+        done(Answer(bytes(wire), read_response(bytes(wire))))
+
+    desk.upstreams.ask = ask  # type: ignore[method-assign]
+    for _ in range(2):
+        assert rcode(desk.ask(a_query("www.ok.test"))) == "SERVFAIL"
+
+
+# Observing, pausing, exempting, and a new policy
+
+
+def test_b8_a_list_that_observes_forwards_and_records_without_ede(desk: Desk) -> None:
+    for _ in range(3):
+        reply = read(desk.ask(a_query("www.seen.test", edns=True)))
+        assert (dns.rcode.to_text(reply.rcode()), len(reply.answer), reply.options) == ("NOERROR", 1, ())
+    ((count, entry),) = desk.attempts()
+    assert (count, entry.block.action, entry.block.ede, entry.block.rcode) == (3, "observed", None, None)
+
+
+def test_b8_a_realm_in_monitor_mode_blocks_nothing_and_records_all(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, mode=Mode.MONITOR)
+    for name in ("a.chat.test", "cloaked.ok.test", "address.ok.test"):
+        desk.ask(a_query(name))
+        desk.ask(a_query(name))
+    assert {(entry.block.name, count) for count, entry in desk.attempts()} == {
+        ("a.chat.test", 2),
+        ("cloaked.ok.test", 2),
+        ("address.ok.test", 2),
+    }
+    assert all(entry.block.action == "observed" for _, entry in desk.attempts())
+    desk.close()
+
+
+def test_b8_what_is_observed_is_recorded_even_if_no_upstream_answers(desk: Desk) -> None:
+    desk.upstreams.fails = Failure.UNREACHABLE
+    for _ in range(3):
+        assert rcode(desk.ask(a_query("www.seen.test"))) == "SERVFAIL"
+    assert total(desk) == 3
+
+
+def test_a_newly_banned_name_does_not_come_out_of_the_cache(desk: Desk) -> None:
+    desk.follow(NO_BANS)
+    assert rcode(desk.ask(a_query("cloaked.ok.test"))) == "NOERROR"
+    assert rcode(desk.ask(a_query("cloaked.ok.test"))) == "NOERROR"
+    desk.follow(BANS)
+    assert rcode(desk.ask(a_query("cloaked.ok.test"))) == "NXDOMAIN"
+    assert total(desk) == 1
+    desk.follow(NO_BANS)
+    assert rcode(desk.ask(a_query("cloaked.ok.test"))) == "NOERROR"
+
+
+def test_a_question_on_its_way_is_judged_by_the_policy_in_force_when_the_answer_comes(desk: Desk) -> None:
+    desk.follow(NO_BANS)
+    desk.upstreams.hold = True
+    desk.ask(a_query("a.chat.test"))
+    desk.ask(a_query("cloaked.ok.test"))
+    desk.follow(BANS)
+    desk.upstreams.release()
+    assert [rcode(reply) for reply in desk.late] == ["NXDOMAIN"] * 2
+    assert total(desk) == 2
+
+
+def test_a_pause_observes_and_ends_by_itself(desk: Desk) -> None:
+    assert rcode(desk.ask(a_query("cloaked.ok.test"))) == "NXDOMAIN"
+    desk.order(pauses=(Pause("lab", NOW + timedelta(seconds=30)),))
+    for second, told in ((0, "NOERROR"), (29, "NOERROR"), (30, "NXDOMAIN")):
+        desk.hands.ms = desk.hands.start + second * 1000
+        assert rcode(desk.ask(a_query("cloaked.ok.test"))) == told
+
+
+def test_an_exempt_address_reaches_its_service_until_the_grant_ends_and_no_other(desk: Desk) -> None:
+    desk.order(grants=(Grant("lab", ip_address(TABLET), ("chat",), NOW + timedelta(seconds=60)),))
+    for name, tablet in (("cloaked.ok.test", "NOERROR"), ("a.null.test", "NOERROR")):
+        assert rcode(desk.ask(a_query(name), TABLET)) == tablet
+    assert rcode(desk.ask(a_query("cloaked.ok.test"), PHONE)) == "NXDOMAIN"
+    assert [entry.block.service for _, entry in desk.attempts()] == ["nulled", "chat"]
+    desk.hands.pass_s(60)
+    assert rcode(desk.ask(a_query("cloaked.ok.test"), TABLET)) == "NXDOMAIN"
+
+
+def test_a_rule_ends_on_its_day_also_where_its_answer_was_kept(desk: Desk) -> None:
+    desk.upstreams.zone = {("late.test", "A"): ["late.test. 300 IN A 192.0.2.1"]}
+    desk.hands.ms += 12 * 3600 * 1000 - 30_000  # half a minute before midnight
+    assert rcode(desk.ask(a_query("late.test"))) == "NXDOMAIN"
+    desk.hands.pass_s(91)
+    assert rcode(desk.ask(a_query("late.test"))) == "NOERROR"
+
+
+# Records
+
+
+def test_repeats_within_the_window_are_one_row_and_later_ones_another(desk: Desk) -> None:
+    for _ in range(5):
+        desk.ask(a_query("chat.test"))
+        desk.hands.pass_s(20)
+    assert [count for count, _ in desk.attempts()] == [3, 2]
+
+
+def test_each_client_has_its_own_row(desk: Desk) -> None:
+    for client in (PHONE, TABLET, PHONE):
+        desk.ask(a_query("chat.test"), client)
+    assert Counter({entry.client_ip: count for count, entry in desk.attempts()}) == {PHONE: 2, TABLET: 1}
+
+
+def test_without_a_notice_no_client_is_written_down_and_all_are_counted(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, name_clients=False)
+    for client in (PHONE, TABLET, PHONE):
+        desk.ask(a_query("chat.test"), client)
+    assert [(count, entry.client_ip, entry.client_port) for count, entry in desk.attempts()] == [(3, None, None)]
+    desk.close()
+
+
+def test_u6_a_full_spool_stops_records_and_not_blocks_and_counts_what_it_lost(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, capacity=4, max_bytes=3000)
+    for number in range(10):
+        assert rcode(desk.ask(a_query(f"{number}.chat.test"))) == "NXDOMAIN"
+    assert total(desk) == 4
+    assert desk.counted("attempts_dropped", "spool_full") == 6
+    desk.close()
+
+
+def test_u6_a_file_system_that_fails_stops_records_and_not_blocks(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(entry: bytes, now_ms: int) -> int:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(desk.spool, "open", fail)
+    assert rcode(desk.ask(a_query("chat.test"))) == "NXDOMAIN"
+    assert desk.counted("attempts_dropped", "disk_full") == 1
+
+
+def test_a_mistake_of_ours_is_servfail_and_says_no_name_in_the_log(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*args: object) -> None:
+        raise KeyError("a.chat.test")
+
+    monkeypatch.setattr(decide, "begin", fail)
+    assert rcode(desk.ask(a_query("a.chat.test", edns=True))) == "SERVFAIL"
+    monkeypatch.setattr(decide, "screen", fail)
+    assert desk.ask(a_query("a.chat.test")) is None
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert "chat" not in caplog.text
+
+
+def test_what_is_kept_of_answers_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler_module, "KNOWN_MAX", 5)
+    group = desk.directory.group(ip_address(PHONE), NOW)
+    for number in range(50):
+        for name in (f"{number}.chat.test", f"{number}.ok.test"):
+            desk.ask(a_query(name))
+            desk.ask(a_query(name))
+        assert len(group.by_octets) <= 5
+        assert len(group.by_meaning) <= 5
+
+
+def test_an_answer_that_the_cache_drops_is_not_held_elsewhere(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, cache_bytes=1 << 15)
+    group = desk.directory.group(ip_address(PHONE), NOW)
+    for number in range(100):
+        desk.ask(a_query(f"{number}.ok.test"))
+        desk.ask(a_query(f"{number}.ok.test"))
+    held = [known for known in group.by_meaning.values() if known.entry is not None and known.entry() is not None]
+    assert len(held) == len(desk.cache) < 100
+    desk.close()
+
+
+def test_what_is_asked_often_stays_in_a_full_cache(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, cache_bytes=1 << 15)
+    for number in range(100):
+        desk.ask(a_query("www.ok.test"))
+        desk.ask(a_query(f"{number}.ok.test"))
+    assert desk.upstreams.asked.count("www.ok.test A") == 1
+    desk.close()
+
+
+def test_over_tcp_nothing_is_kept_by_octets(desk: Desk) -> None:
+    group = desk.directory.group(ip_address(PHONE), NOW)
+    for name in ("chat.test", "www.ok.test", "large.ok.test"):
+        desk.ask(a_query(name), stream=True)
+        desk.ask(a_query(name), stream=True)
+    assert group.by_octets == {}
+
+
+def test_each_second_the_size_of_the_cache_is_published(desk: Desk) -> None:
+    desk.ask(a_query("www.ok.test"))
+    desk.handler.tick(desk.hands.ms)
+    assert (desk.counted("cache_entries"), desk.counted("cache_bytes")) == (1, desk.cache.bytes)
+
+
+# Laws
+
+CHAT = parse("chat.test")
+TEMPLATES = [vector(name) for name in vectors("query")] + [
+    a_query(name, edns=edns) for name in BANNED for edns in (False, True)
+]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """Any octets, or a query with some of its octets changed, cut or added to."""
+    wire = bytearray(draw(st.sampled_from(TEMPLATES)))
+    for at, octet in draw(st.lists(st.tuples(st.integers(0, len(wire) - 1), st.integers(0, 255)), max_size=4)):
+        wire[at] = octet
+    return bytes(wire[: draw(st.integers(0, len(wire)))]) + draw(st.binary(max_size=8))
+
+
+@settings(max_examples=150)
+@given(st.lists(st.binary(max_size=80) | damaged(), min_size=1, max_size=8), st.booleans())
+def test_no_octets_raise_or_get_a_banned_name_answered(wires: Sequence[bytes], stream: bool) -> None:
+    with TemporaryDirectory() as folder:
+        desk = Desk(Path(folder))
+        for wire in wires:
+            before = desk.recorded
+            reply = desk.ask(wire, stream=stream)
+            if reply is None:
+                continue
+            assert reply[:2] == wire[:2]
+            assert reply[2] & 0x80
+            assert stream or len(reply) <= 1232
+            query = decide.screen(wire)
+            if isinstance(query, Query) and query.qclass != 3 and CHAT in (query.qname, *parents(query.qname)):
+                assert (reply[3] & 0xF, reply[6:8], desk.recorded) == (3, b"\0\0", before + 1)
+        assert not any(f".{asked}".partition(" ")[0].endswith(".chat.test") for asked in desk.upstreams.asked)
+        desk.close()
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(BANNED),
+    st.lists(st.booleans(), min_size=20, max_size=20),
+    st.integers(0, 0xFFFF),
+    st.lists(st.tuples(st.integers(0, 65535), st.binary(max_size=6)), max_size=3) | st.none(),
+    st.sampled_from(["A", "AAAA", "HTTPS", "TXT", "ANY"]),
+)
+def test_case_flags_and_options_do_not_change_the_verdict(
+    name: str, upper: list[bool], flags: int, options: list[tuple[int, bytes]] | None, rtype: str
+) -> None:
+    spelled = "".join(c.upper() if up else c for c, up in zip(name, upper, strict=False))
+    rtype = "A" if name == "cloaked.ok.test" else rtype
+    edns = None if options is None else 0
+    extra: list[dns.edns.Option] = [
+        dns.edns.GenericOption(dns.edns.OptionType.make(code), data) for code, data in options or []
+    ]
+    query = dns.message.make_query(spelled, rtype, use_edns=edns, options=extra, id=7).to_wire()
+    query = query[:2] + (flags & 0x07FF).to_bytes(2) + query[4:]
+    with TemporaryDirectory() as folder:
+        desk = Desk(Path(folder))
+        plain = desk.ask(a_query(name, rtype))
+        for _ in range(2):
+            reply = desk.ask(query)
+            assert reply is not None
+            assert (rcode(reply), read(reply).answer) == (rcode(plain), read(plain).answer)
+        assert total(desk) == desk.recorded == 3
+        desk.close()
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("ask"),
+            st.sampled_from([*BANNED, "www.ok.test", "www.seen.test", "never-cloaked.ok.test", "never.seen.test"]),
+            st.sampled_from([PHONE, TABLET, "2001:db8::1"]),
+            st.booleans(),
+        ),
+        st.tuples(st.just("pass"), st.sampled_from([0.2, 1, 15, 61, 700])),
+        st.tuples(st.just("follow"), st.booleans()),
+        st.tuples(st.just("hold"), st.booleans()),
+        st.tuples(st.just("fail"), st.booleans()),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=100)
+@given(STEPS, st.integers(1, 6), st.sampled_from([0, 1, 60]))
+def test_the_counts_of_all_rows_are_the_blocks_that_were_answered(
+    steps: list[tuple[object, ...]], capacity: int, window_s: float
+) -> None:
+    with TemporaryDirectory() as folder:
+        desk = Desk(Path(folder), capacity=capacity, window_s=window_s)
+        for number, step in enumerate(steps):
+            match step:
+                case ("ask", str(name), str(client), bool(stream)):
+                    desk.ask(a_query(name, number=number), client, stream=stream)
+                case ("pass", float() | int() as seconds):
+                    desk.hands.pass_s(seconds)
+                    desk.handler.tick(desk.hands.ms)
+                case ("follow", bool(banned)):
+                    desk.follow(BANS if banned else NO_BANS)
+                case ("hold", bool(hold)):
+                    desk.upstreams.hold = hold
+                    desk.upstreams.release()
+                case ("fail", bool(fails)):
+                    desk.upstreams.fails = Failure.SILENT if fails else None
+        desk.upstreams.release()
+        assert total(desk) == desk.recorded
+        desk.close()
+
+
+def test_the_question_section_of_a_template_can_be_read() -> None:
+    assert all(read_query(wire).qname for wire in TEMPLATES)
