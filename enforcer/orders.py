@@ -68,7 +68,7 @@ def decode_orders(data: bytes) -> Orders:
                 for realm, address, services, until in raw["grants"]
             ),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise Corrupt(f"orders cannot be read: {error}") from error
 
 

@@ -111,9 +111,14 @@ class Spool:
         return True
 
     def tick(self, now_ms: int) -> None:
-        """Once a second: seal a segment that has become old, so that the hub can finish and delete it."""
+        """Once a second: seal a segment that has become old, so that the hub can finish and delete it.
+
+        The next one is made here, not when a phone waits for its answer.
+        """
         if self._used and now_ms - self._epoch >= SEGMENT_AGE_MS:
             self.seal()
+        if self._map is None:
+            self._rotate(now_ms)
 
     def seal(self) -> None:
         """End the current segment; the next row begins another."""
@@ -154,14 +159,16 @@ class Spool:
             return None
         self._epoch = max(self._epoch + 1, now_ms)
         path = self.folder / f"{self._epoch}.segment"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = -1
         try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(fd, fcntl.LOCK_EX)
             os.posix_fallocate(fd, 0, size)
             mapped = mmap.mmap(fd, size)
         except OSError:
-            path.unlink(missing_ok=True)
-            os.close(fd)
+            if fd >= 0:
+                path.unlink(missing_ok=True)
+                os.close(fd)
             self.full, self._retry_ms = "disk_full", now_ms + 1000
             return None
         self._map, self._fd = mapped, fd

@@ -1,4 +1,4 @@
-"""Puts a policy in force: the lists are compiled to one file, which is checked before any worker is told of it."""
+"""A compiled policy as the hub knows it: by its file, which stays as the proof of what was in force."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

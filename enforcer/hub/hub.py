@@ -7,7 +7,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -17,7 +17,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from enforcer import __version__
-from enforcer.attempts.index.sqlite import SqliteWriter
+from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
 from enforcer.attempts.log import DayLog
 from enforcer.attempts.spool import segments
 from enforcer.config.describe import needs_restart, show
@@ -34,9 +34,11 @@ from enforcer.hub.lock import hub_lock
 from enforcer.hub.metrics import WINDOWS, PolicyFacts, Snapshot, alive, metrics_app
 from enforcer.hub.orders import RENEW_S, OrderBook, grants_for
 from enforcer.hub.recorder import BATCH, Recorder, Total
+from enforcer.hub.resume import replace_file
 from enforcer.orders import Grant
 
 POLL_S = 0.1
+FOLLOW_S = 5.0  # within which a worker follows new orders, or is taken to be stuck
 INDEX_BATCH = 1000
 FIGURES_S = 60.0  # how often devices are counted anew in the index
 PAUSE_MINUTES_MAX = 24 * 60
@@ -73,6 +75,14 @@ class _Worker:
     up: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Devices:
+    """Different devices by service and window; attempts by device and service, `other` for the rest."""
+
+    attempting: Mapping[tuple[str, str], int]
+    top: Mapping[tuple[str, str], int]
+
+
 class Hub:
     """Everything the hub holds. Time comes from `clock`, an aware UTC datetime."""
 
@@ -87,8 +97,7 @@ class Hub:
         self._workers: dict[str, _Worker] = {}
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
-        self._attempting: dict[tuple[str, str], int] = {}
-        self._top: dict[tuple[str, str], int] = {}
+        self._devices = _Devices({}, {})
         self._refused: str | None = None
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -156,8 +165,8 @@ class Hub:
             newest={key: (attempt.id, attempt.time_ms) for key, attempt in self._recorder.last.items()},
             identified=identified,
             devices=len({binding.device for binding in self._loaded.bindings} - {None}),
-            devices_attempting=self._attempting,
-            device_attempts=self._top if named else None,
+            devices_attempting=self._devices.attempting,
+            device_attempts=self._devices.top if named else None,
             log_sequence=self._log.seq,
             log_writable=self._recorder.trouble is None,
             index_lag=self._log.seq - self._index_seq,
@@ -195,7 +204,8 @@ class Hub:
             fsync_s=config.attempts.fsync_s,
             ban=config.policy.ban,
         )
-        self._index = SqliteWriter(folders.index / "attempts.sqlite", folders.log)
+        self._index_path = folders.index / "attempts.sqlite"
+        self._index = SqliteWriter(self._index_path, folders.log)
         self._index_seq = self._index.seq()
         self._begun = self._log.synced  # what was logged before is counted by the index, the rest by the recorder
         self._before: Mapping[Total, int] | None = None
@@ -209,7 +219,7 @@ class Hub:
             "version": __version__,
             "pid": os.getpid(),
             "ruleset": compiled.ruleset,
-            "before": before[:12] or None,
+            "old": before[:12],
         }
         self._recorder.record("start", detail, now)
         self._recorder.record("configuration", {"sha256": _digest(config)}, now)
@@ -241,7 +251,8 @@ class Hub:
             now_ms = _ms(self._clock())
             if done < INDEX_BATCH and abs(now_ms - counted_ms) >= FIGURES_S * 1000:
                 counted_ms = now_ms
-                self._count_devices(now_ms)
+                with suppress(Unavailable):
+                    self._devices = await asyncio.to_thread(self._count_devices, now_ms)
             await asyncio.sleep(0 if done >= INDEX_BATCH else POLL_S)
 
     def _follow_log(self) -> int:
@@ -263,18 +274,16 @@ class Hub:
         except Unavailable:
             return {}
 
-    def _count_devices(self, now_ms: int) -> None:
-        try:
+    def _count_devices(self, now_ms: int) -> _Devices:
+        """In a thread, with a connection of its own: a day can be a million lines. Raises Unavailable."""
+        with closing(SqliteIndex(self._index_path)) as index:
             attempting = {
                 (service, window): count
                 for window, length_ms in WINDOWS.items()
-                for service, count in self._index.devices_attempting(now_ms - length_ms).items()
+                for service, count in index.devices_attempting(now_ms - length_ms).items()
             }
-            devices = self._index.top_devices(self._loaded.config.metrics.devices, now_ms - WINDOWS["24h"])
-        except Unavailable:
-            return
-        self._attempting = attempting
-        self._top = {**devices.top, **{("other", service): count for service, count in devices.rest.items()}}
+            found = index.top_devices(self._loaded.config.metrics.devices, now_ms - WINDOWS["24h"])
+        return _Devices(attempting, {**found.top, **{("other", key): count for key, count in found.rest.items()}})
 
     async def _upkeep(self) -> None:
         renewed = self._clock()
@@ -293,9 +302,25 @@ class Hub:
             await asyncio.sleep(1)
 
     def _order(self, now: datetime) -> None:
+        """Put the loaded policy and configuration in force; the configuration first, which the orders announce."""
         with _orders_writable(self._folders.orders):
             self._book.drop_ended(now)
-            self._book.put_in_force(self._loaded.compiled.sha256, self._grants(now))
+            text = show(self._loaded.config).encode()
+            changed = _bytes(self._folders.accepted) != text
+            if changed:
+                replace_file(self._folders.accepted, text)
+            self._book.put_in_force(self._loaded.compiled.sha256, self._grants(now), anew=changed)
+
+    async def _followed(self) -> bool:
+        """Wait until every worker that lives follows the orders; False when one takes too long."""
+        for _ in range(round(FOLLOW_S / POLL_S)):
+            now_ms = _ms(self._clock())
+            generation = self._book.orders.generation
+            counters = self._read_counters().values()
+            if all(words[word("worker_generation")] == generation for words in counters if alive(words, now_ms)):
+                return True
+            await asyncio.sleep(POLL_S)
+        return False
 
     def _grants(self, now: datetime) -> tuple[Grant, ...]:
         return grants_for(self._loaded.config.policy.exemptions, self._loaded.bindings, now)
@@ -368,9 +393,10 @@ class Hub:
             self._recorder.record("reload", {"old": old.compiled.ruleset, "new": new, "who": who}, now)
             if _digest(loaded.config) != _digest(old.config):
                 self._recorder.record("configuration", {"sha256": _digest(loaded.config)}, now)
-            _log.info("hub event=reloaded ruleset=%s", new)
+            followed = await self._followed()
+            _log.info("hub event=reloaded ruleset=%s followed=%s", new, followed)
             restart = needs_restart(self.config, loaded.config)
-            return {"old": old.compiled.ruleset, "ruleset": new, "restart": restart}
+            return {"old": old.compiled.ruleset, "ruleset": new, "followed": followed, "restart": restart}
 
     async def _hang_up(self) -> None:
         """SIGHUP: nobody waits for an answer, so a refusal is in the status alone."""
@@ -415,12 +441,13 @@ class Hub:
         return {name: words for name, words in found if words is not None}
 
     def _spool_figures(self, now_ms: int) -> dict[str, tuple[int, float]]:
-        """Bytes and age of what each worker has spooled and the hub is not past."""
+        """Of each worker, the bytes of its segments, and the age of its oldest attempt that is in no line yet."""
+        oldest = self._recorder.oldest()
         figures = {}
         for folder in sorted(self._folders.spool.glob("*/")):
-            sizes = {epoch: size for epoch, path in segments(folder) if (size := _size(path))}
-            age = (now_ms - min(sizes)) / 1000 if sizes else 0.0
-            figures[folder.name] = (sum(sizes.values()), max(age, 0.0))
+            size = sum(_size(path) for _, path in segments(folder))
+            since = oldest.get(folder.name)
+            figures[folder.name] = (size, 0.0 if since is None else max(now_ms - since, 0) / 1000)
         return figures
 
     def _facts(self, now: datetime) -> PolicyFacts:
@@ -451,7 +478,11 @@ class _Server(uvicorn.Server):
 
 def _page(app: Starlette) -> _Server:
     """Without uvicorn's own log lines."""
-    return _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1))
+    return _Server(
+        uvicorn.Config(
+            app, log_config=None, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        )
+    )
 
 
 @contextmanager
@@ -480,6 +511,13 @@ def _ms(moment: datetime) -> int:
 
 def _digest(config: Config) -> str:
     return sha256(show(config).encode()).hexdigest()
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _size(path: Path) -> int:

@@ -34,7 +34,7 @@ ALIVE_MS = 10_000
 
 WINDOWS = {"1h": 3_600_000, "24h": 86_400_000}
 WORKER_KINDS = ("dns", "hub")
-LOAD_RESULTS = ("ok", "invalid", "self_test_failed", "unreadable")
+LOAD_RESULTS = ("ok", "invalid", "unreadable")
 EXEMPTION_STATES = ("active", "expired")
 
 

@@ -30,9 +30,12 @@ class OrderBook:
         except (FileNotFoundError, Corrupt):
             self.orders = Orders(0, "")
 
-    def put_in_force(self, policy: str, grants: Iterable[Grant]) -> None:
-        """Make workers load a policy; the generation stays where it is the one they have."""
-        generation = self.orders.generation + (policy != self.orders.policy)
+    def put_in_force(self, policy: str, grants: Iterable[Grant], *, anew: bool = False) -> None:
+        """Make workers load a policy; the generation stays where it is the one they have.
+
+        anew: they must load it all the same, since the configuration beside it has changed.
+        """
+        generation = self.orders.generation + (anew or policy != self.orders.policy)
         self._write(replace(self.orders, generation=generation, policy=policy, grants=tuple(grants)))
 
     def grant(self, grants: Iterable[Grant]) -> None:

@@ -144,7 +144,8 @@ class Recorder:
         found = load_marks(marks)
         done = resume(log.folder, found)
         self._resumed, self._lost, self._floor = done.rows, done.lost, done.floor
-        self._begun = {key: min(seq, log.seq) for key, seq in found.segments.items()}
+        left = _left(spool)
+        self._begun = {key: min(seq, log.seq) for key, seq in found.segments.items() if key in left}
         if found.seq > log.seq:  # the log was moved away: its numbers begin anew
             self._save_marks()
 
@@ -200,6 +201,19 @@ class Recorder:
                 if pending > 0 and source.done[index] != DAMAGED:
                     live[row.total()] += pending
         return live
+
+    def oldest(self) -> dict[str, int]:
+        """Of each worker, when (ms since 1970) the oldest attempt was made that has no line yet."""
+        oldest: dict[str, int] = {}
+        for source in self._sources.values():
+            if source.ended:
+                continue
+            for index, row in source.rows.items():
+                if source.done[index] not in (DAMAGED, source.segment.count(index)):
+                    worker = source.segment.worker
+                    waits = row.first_ms if not source.done[index] else source.last_ms[index]
+                    oldest[worker] = min(oldest.get(worker, waits), waits)
+        return oldest
 
     def close(self, now_ms: int, now: datetime) -> None:
         """Write and sync what is planned, and let go of the spool. What cannot be written now is in the spool still."""
@@ -520,6 +534,20 @@ def _remove(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _left(spool: Path) -> set[SegmentKey]:
+    """The segments that the hub is not past, after all others are surely gone: their marks may then be forgotten."""
+    left = set()
+    for folder in spool.glob("*/"):
+        for epoch, path in segments(folder):
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                if file.seek(0, os.SEEK_END):
+                    left.add((folder.name, epoch))
+                else:
+                    os.fsync(file.fileno())
+        sync_folder(folder)
+    return left
 
 
 def _moment(ms: int) -> datetime:

@@ -402,6 +402,65 @@ def test_lost_marks_make_it_read_the_whole_log(site: Site) -> None:
     assert [line["count"] for line in site.lines()] == [1, 2]
 
 
+def test_a_loss_that_a_power_cut_took_from_the_log_is_recorded_again(site: Site) -> None:
+    site.poll(after_ms=2000)
+    site.recorder.lost("dns-0", {"spool_full": 7}, moment(site.now_ms))
+    site.attempt(spooled())
+    with failing("fdatasync", OSError(5, "Input/output error")):
+        site.poll()  # the event is written; marks for the new segment would say that it was
+    cut_power(site, 0, hole=False)
+    site.recorder.lost("dns-0", {"spool_full": 7}, moment(site.now_ms))
+    site.poll()
+    assert site.events("loss") == [{"worker": "dns-0", "reason": "spool_full", "count": 7, "total": 7}]
+
+
+def move_log_away(site: Site) -> None:
+    site.kill()
+    shutil.rmtree(site.folder / "log")
+    site.start()
+
+
+def test_after_the_log_was_moved_away_no_attempt_is_doubled(site: Site) -> None:
+    for number in range(9):
+        site.attempt(spooled(name=f"{number}.chat.test"))
+    site.poll()
+    site.seal()
+    site.attempt(spooled(), times=2)
+    site.poll()
+    site.poll(after_ms=1000)  # what is left has its mark behind line 9
+    move_log_away(site)
+    site.poll()
+    first = site.spool
+    site.worker("dns-1")
+    site.attempt(spooled(name="b.chat.test"))
+    site.poll()  # writes the marks anew
+    site.kill()
+    site.start()
+    first.close()
+    site.settle()
+    assert [(line["name"], line["count"]) for line in site.lines()] == [
+        ("a.chat.test", 1),
+        ("b.chat.test", 1),
+        ("a.chat.test", 1),
+    ]
+
+
+def test_after_the_log_was_moved_away_no_loss_is_doubled(site: Site) -> None:
+    site.attempt(spooled())
+    site.poll()
+    site.seal()
+    site.attempt(spooled())
+    site.settle()  # the marks are behind line 1, and nothing is spooled
+    move_log_away(site)
+    site.recorder.lost("dns-0", {"spool_full": 7}, moment(site.now_ms))
+    site.poll()
+    site.kill()
+    site.start()
+    site.recorder.lost("dns-0", {"spool_full": 7}, moment(site.now_ms))
+    site.poll()
+    assert len(site.events("loss")) == 1
+
+
 @contextmanager
 def failing(call: str, error: OSError) -> Iterator[None]:
     with mock.patch.object(os, call, side_effect=error):

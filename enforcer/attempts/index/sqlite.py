@@ -58,7 +58,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE attempts (" + ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items()) + ") STRICT",
         "CREATE UNIQUE INDEX attempts_id ON attempts (id)",
-        "CREATE INDEX attempts_time ON attempts (time)",
+        "CREATE INDEX attempts_time ON attempts (time, service, device, count)",  # all that counting devices needs
         "CREATE INDEX attempts_device ON attempts (device, time)",
         "CREATE INDEX attempts_service ON attempts (service, time)",
         "CREATE INDEX attempts_layer ON attempts (layer, time)",
