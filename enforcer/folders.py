@@ -46,6 +46,11 @@ class Folders:
         return self.run / "orders"
 
     @property
+    def accepted(self) -> Path:
+        """The configuration in force, as the hub has accepted it: what a worker reads, whatever is being edited."""
+        return self.run / "enforcer.yaml"
+
+    @property
     def control(self) -> Path:
         """The hub's socket."""
         return self.run / "control.sock"

@@ -4,6 +4,8 @@ import ctypes
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -15,21 +17,38 @@ def notify(state: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        try:
-            sock.sendto(state.encode(), address)
-        except OSError:
-            return  # nobody listens any more; that must not stop anything
+    with (
+        suppress(OSError),  # nobody listens any more; that must not stop anything
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
+    ):
+        if address.startswith("@"):
+            sock.sendto(state.encode(), "\0" + address[1:])
+        else:
+            with short(Path(address)) as path:
+                sock.sendto(state.encode(), path)
 
 
 def listen(path: Path) -> socket.socket:
-    """A socket for a child's NOTIFY_SOCKET, which does not block."""
+    """A socket for a child's NOTIFY_SOCKET, which does not block; one that is there already is replaced."""
     path.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    sock.bind(str(path))
+    try:
+        with short(path) as bindable:
+            sock.bind(bindable)
+    except OSError:
+        sock.close()
+        raise
     return sock
+
+
+@contextmanager
+def short(path: Path) -> Iterator[str]:
+    """The path of a socket through its open folder: what the kernel takes has no more than 107 octets."""
+    fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}/{path.name}"
+    finally:
+        os.close(fd)
 
 
 def end_with_supervisor() -> None:

@@ -21,7 +21,7 @@ from enforcer.counters import Counters, word
 from enforcer.decide.cache import Cache
 from enforcer.decide.dns import Manners
 from enforcer.devices.device import Binding
-from enforcer.errors import Corrupt, Mistake, Mistakes, Unavailable
+from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
 from enforcer.folders import Folders
 from enforcer.hub.compiler import Compiled
 from enforcer.hub.hub import Hub, Inputs
@@ -33,7 +33,7 @@ from enforcer.policy.selftest import self_test
 from enforcer.policy.thirdparty import Format, Source
 from enforcer.resolver.clients import Directory, Realm
 from enforcer.resolver.fast import UdpPath
-from enforcer.resolver.handler import Clock, Handler
+from enforcer.resolver.handler import Clock, Conduct, Handler
 from enforcer.resolver.listeners import TcpLimits, TcpPath
 from enforcer.resolver.upstream import Manner, Upstreams, nameservers
 
@@ -86,19 +86,23 @@ def compile_config(path: Path, config: Config, now: datetime) -> Compiled:
     lists = load_lists(config.policy.lists, sources, folder / "copies", now.date())
     for warning in lists.warnings:
         _log.warning("list event=warning %s", warning)
-    settings = PolicySettings(
-        answer=config.resolver.answer,
-        ban=config.policy.ban,
-        nat64=config.resolver.nat64,
-        upstreams=tuple(address for address, _ in upstreams_of(config)),
-    )
-    file = compile_to(folder, lists.own, lists.third_party, settings)
+    file = compile_to(folder, lists.own, lists.third_party, settings_of(config))
     policy = open_policy(file)
     wrong = [*check_services(path, config, policy.services)]
     wrong += [Mistake(str(path), None, f"self-test: {failure}") for failure in self_test(policy)]
     if wrong:
         raise Mistakes(wrong)
     return Compiled(file.name, policy.services, policy.rules_by)
+
+
+def settings_of(config: Config) -> PolicySettings:
+    """What judging needs to know of a configuration. Its mode is each realm's, which `Client` carries."""
+    return PolicySettings(
+        answer=config.resolver.answer,
+        ban=config.policy.ban,
+        nat64=config.resolver.nat64,
+        upstreams=tuple(address for address, _ in upstreams_of(config)),
+    )
 
 
 def source_of(third_party: ThirdParty) -> Source:
@@ -129,6 +133,7 @@ class DnsWorker:
             max_bytes=config.attempts.spool_max // workers,
         )
         self._cache = Cache(config.resolver.cache.max_bytes // workers)
+        self._directories: dict[str, Directory] = {}
         self._udp: list[UdpPath] = []
         self._tcp: list[TcpPath] = []
         self._servers: list[asyncio.Server] = []
@@ -138,8 +143,14 @@ class DnsWorker:
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT. ready: called when every listener answers.
 
-        Raises Unavailable when there is no policy to enforce, or an address cannot be bound.
+        Raises Unavailable when an address cannot be bound.
         """
+        try:
+            await self._run(ready)
+        except* EnforcerError as group:
+            raise group.exceptions[0] from None
+
+    async def _run(self, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -169,55 +180,28 @@ class DnsWorker:
         self._counters.close()
 
     def _handler(self, upstreams: Upstreams) -> Handler:
-        config = self._config
-        resolver = config.resolver
         return Handler(
-            manners=Manners(
-                block_ttl=resolver.block_ttl,
-                ede_code=resolver.ede.code,
-                ede_text=config.ede_text,
-                mname=parse(resolver.soa.mname),
-                rname=parse(resolver.soa.rname),
-                sinkhole=resolver.sinkhole,
-                chaos=resolver.chaos,
-            ),
+            conduct=conduct_of(self._config),
             cache=self._cache,
             upstreams=upstreams,
             spool=self._spool,
             words=self._counters.words,
             clock=CLOCK,
-            drop_outside=resolver.outside is Outside.DROP,
-            name_clients=config.policy.notice.monitoring_notice_acknowledged,
         )
 
     def _open_paths(self, handler: Handler) -> None:
         """Bind every UDP socket now, so that a mistake shows before anything else happens; nothing is read yet."""
         words = self._counters.words
         limits = self._config.resolver.limits
+        most = TcpLimits(limits.tcp_clients, limits.tcp_per_client, limits.tcp_idle_s)
         for listener in self._config.resolver.listeners:
-            directory = self._directory(listener)
+            directory = Directory(realms_of(self._config, listener))
+            self._directories[listener.name] = directory
             sock = udp_socket(listener.udp)
             self._udp.append(
                 UdpPath(sock, directory=directory, handler=handler, spool=self._spool, words=words, clock=CLOCK)
             )
-            self._tcp.append(
-                TcpPath(
-                    self._directory(listener),
-                    handler,
-                    words,
-                    CLOCK,
-                    TcpLimits(limits.tcp_clients, limits.tcp_per_client, limits.tcp_idle_s),
-                )
-            )
-
-    def _directory(self, listener: Listener) -> Directory:
-        return Directory(
-            tuple(
-                Realm(realm.name, realm.networks, realm.mode)
-                for realm in self._config.realms
-                if listener.name in realm.listeners
-            )
-        )
+            self._tcp.append(TcpPath(directory, handler, words, CLOCK, most))
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         for listener, udp, tcp in zip(self._config.resolver.listeners, self._udp, self._tcp, strict=True):
@@ -256,18 +240,22 @@ class DnsWorker:
                 self._put_in_force(orders, handler)
         except FileNotFoundError:
             return self._generation >= 0
-        except (Corrupt, OSError) as error:
+        except (EnforcerError, OSError) as error:
             _log.error("orders event=unusable error=%s", error)
             return self._generation >= 0
         for udp in self._udp:
             udp.follow(orders)
-        for tcp in self._tcp:
-            tcp.directory.follow(orders)
         self._orders_seen = changed
         return True
 
     def _put_in_force(self, orders: Orders, handler: Handler) -> None:
-        handler.follow(open_policy(self._folders.policy / orders.policy, verify=False))
+        """Another generation: a policy, a configuration, or both. What needs a restart stays as it was."""
+        policy = open_policy(self._folders.policy / orders.policy, verify=False)
+        config = load(self._folders.accepted)
+        handler.follow(policy, conduct_of(config))
+        for listener in config.resolver.listeners:
+            if listener.name in self._directories:
+                self._directories[listener.name].serve(realms_of(config, listener))
         self._generation = orders.generation
         self._counters.words[word("worker_generation")] = orders.generation
         _log.info("policy event=in_force ruleset=%s generation=%d", orders.policy[:12], orders.generation)
@@ -303,6 +291,32 @@ class DnsWorker:
             tcp.close()
         for udp in self._udp:
             udp.sock.close()
+
+
+def conduct_of(config: Config) -> Conduct:
+    """How the configuration wants the resolver to behave."""
+    resolver = config.resolver
+    return Conduct(
+        manners=Manners(
+            block_ttl=resolver.block_ttl,
+            ede_code=resolver.ede.code,
+            ede_text=config.ede_text,
+            mname=parse(resolver.soa.mname),
+            rname=parse(resolver.soa.rname),
+            sinkhole=resolver.sinkhole,
+            chaos=resolver.chaos,
+        ),
+        drop_outside=resolver.outside is Outside.DROP,
+        name_clients=config.policy.notice.monitoring_notice_acknowledged,
+        max_ttl=resolver.cache.max_ttl,
+    )
+
+
+def realms_of(config: Config, listener: Listener) -> tuple[Realm, ...]:
+    """The realms that ask at a listener."""
+    return tuple(
+        Realm(realm.name, realm.networks, realm.mode) for realm in config.realms if listener.name in realm.listeners
+    )
 
 
 def workers_of(config: Config) -> int:

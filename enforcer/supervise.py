@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from enforcer.errors import Unavailable
+from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
 from enforcer.hub.control import ask
 from enforcer.notify import SUPERVISOR, listen
 
@@ -43,28 +43,38 @@ class Child:
 
 
 class Supervisor:
-    """Keeps one hub and the DNS workers alive. run: the folder for its sockets, where the hub's is as well."""
+    """Keeps one hub and the DNS workers alive.
 
-    def __init__(self, *, config: Path, run: Path, control: Path, workers: int, steady: Callable[[], float]) -> None:
+    config: what the hub reads. accepted: where it puts what it has accepted, which is what workers read: one that is
+    replaced must not meet a file that is being edited. run: the folder for sockets, where the hub's is as well.
+    """
+
+    def __init__(
+        self, *, config: Path, accepted: Path, run: Path, control: Path, workers: int, steady: Callable[[], float]
+    ) -> None:
         self._run = run
         self._control = control
         self._steady = steady
         self._stop = asyncio.Event()
-        self._failed: Unavailable | None = None
+        self._failed: EnforcerError | None = None
         self._tasks = asyncio.TaskGroup()
         self._hub = self._child("hub", "hub", config)
-        self._workers = [self._child("dns", f"dns-{number}", config, number) for number in range(workers)]
+        self._workers = [self._child("dns", f"dns-{number}", accepted, number) for number in range(workers)]
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Run until SIGTERM or SIGINT. ready: called when everything answers.
 
-        Raises Unavailable when a process cannot be started for a reason that a restart does not mend.
+        When a process cannot be started the first time, raises Mistakes or Unavailable, as it did. Raises Unavailable
+        when the folder cannot be made.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise Unavailable(f"{self._run}: cannot be made ({error.strerror})") from error
         async with self._tasks:
             announced = self._tasks.create_task(self._start(ready))
             await self._stop.wait()
@@ -84,7 +94,7 @@ class Supervisor:
         ready()
 
     def _child(self, kind: str, name: str, config: Path, number: int | None = None) -> Child:
-        command = [sys.executable, "-m", "enforcer", kind, "--config", str(config)]
+        command = [sys.executable, "-P", "-m", "enforcer", kind, "--config", str(config)]  # -P: ours, not the folder's
         if number is not None:
             command += ["--worker", str(number)]
         return Child(kind, name, tuple(command))
@@ -94,11 +104,16 @@ class Supervisor:
         back_off = BACK_OFF_MIN_S
         while not self._stop.is_set():
             started = self._steady()
-            status = await self._once(child)
+            try:
+                status = await self._once(child)
+            except OSError as error:  # no memory, or no room for its socket: there may be some later
+                _log.error("process event=not_started name=%s error=%s", child.name, error.strerror or error)
+                status = os.EX_OSERR
             if self._stop.is_set():
                 return
-            if status == WRONG_USE and not child.ready.is_set():
-                self._failed = Unavailable(f"{child.name}: it cannot start; its message above says why")
+            if status > 0 and not child.ready.is_set():  # it ended by itself: whoever starts us should know
+                mistake = Mistake(child.name, None, "it cannot start; its message above says why")
+                self._failed = Mistakes([mistake]) if status == WRONG_USE else Unavailable(str(mistake))
                 self._stop.set()
                 return
             child.restarts += 1
@@ -106,7 +121,8 @@ class Supervisor:
                 back_off = BACK_OFF_MIN_S
             _log.warning("process event=ended name=%s status=%s restart_in_s=%.1f", child.name, status, back_off)
             self._tell(child)
-            await asyncio.sleep(back_off)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), back_off)
             back_off = min(back_off * 2, BACK_OFF_MAX_S)
 
     async def _once(self, child: Child) -> int:
@@ -118,6 +134,8 @@ class Supervisor:
         with listen(path) as sock:
             process = await asyncio.create_subprocess_exec(*child.command, env=environment, start_new_session=True)
             child.process = process
+            if self._stop.is_set():  # meanwhile, so that nobody else ends it
+                _signal(child, signal.SIGTERM)
             loop.add_reader(sock.fileno(), self._heard, child, sock)
             too_late = loop.call_later(READY_S, self._give_up, child)
             try:
@@ -135,12 +153,13 @@ class Supervisor:
         child.up = True
         child.ready.set()
         _log.info("process event=ready name=%s pid=%d", child.name, child.process.pid)
-        self._tell(child)
+        for each in (self._hub, *self._workers) if child is self._hub else (child,):  # a new hub knows of nobody
+            self._tell(each)
 
     def _give_up(self, child: Child) -> None:
         if not child.up and child.process is not None:
             _log.error("process event=not_ready name=%s after_s=%d", child.name, READY_S)
-            child.process.kill()
+            _signal(child, signal.SIGKILL)
 
     def _tell(self, child: Child) -> None:
         """Let the hub show it; that must never be in the way."""
@@ -156,22 +175,26 @@ class Supervisor:
 
     async def _end(self, children: list[Child]) -> None:
         for child in children:
-            if child.process is not None:
-                child.process.terminate()
+            _signal(child, signal.SIGTERM)
+        tasks = [child.task for child in children if child.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_S)
         for child in children:
-            if child.task is None:
-                continue
-            done, _ = await asyncio.wait((child.task,), timeout=STOP_S)
-            if not done and child.process is not None:
+            if child.process is not None:
                 _log.error("process event=killed name=%s after_s=%d", child.name, STOP_S)
-                child.process.kill()
+                _signal(child, signal.SIGKILL)
 
     def _reload(self) -> None:
         """SIGHUP: the hub compiles anew, and tells the workers."""
-        if self._hub.process is not None:
-            self._hub.process.send_signal(signal.SIGHUP)
+        _signal(self._hub, signal.SIGHUP)
+
+
+def _signal(child: Child, number: signal.Signals) -> None:
+    if child.process is not None:
+        with suppress(ProcessLookupError):  # it has ended in this moment
+            child.process.send_signal(number)
 
 
 def _tell_hub(control: Path, request: dict[str, object]) -> None:
-    with suppress(Unavailable):
+    with suppress(EnforcerError):
         ask(control, request)

@@ -43,6 +43,7 @@ def run(config: Path | None, demo: bool) -> None:
     folders = Folders(loaded.data_dir)
     supervisor = Supervisor(
         config=path,
+        accepted=folders.accepted,
         run=folders.run,
         control=folders.control,
         workers=workers_of(loaded),

@@ -1,8 +1,28 @@
 """What can be told of a configuration: its schema, what is in force, and which changes need a restart."""
 
+from operator import attrgetter
+
 import yaml
 
 from enforcer.config.model import Config
+
+# What a process is made of once, at its start.
+_FIXED = (
+    "node",
+    "data_dir",
+    "policy.ban",
+    "resolver.listeners",
+    "resolver.workers",
+    "resolver.upstreams",
+    "resolver.strategy",
+    "resolver.timeouts",
+    "resolver.cache.max_bytes",
+    "resolver.limits",
+    "attempts.aggregate_s",
+    "attempts.fsync_s",
+    "attempts.spool_max",
+    "metrics.listen",
+)
 
 
 def schema() -> dict[str, object]:
@@ -18,14 +38,7 @@ def show(config: Config) -> str:
 
 def needs_restart(old: Config, new: Config) -> list[str]:
     """The settings that differ and that a reload cannot change, by their paths."""
-    fixed = {
-        "node": (old.node, new.node),
-        "data_dir": (old.data_dir, new.data_dir),
-        "resolver.listeners": (old.resolver.listeners, new.resolver.listeners),
-        "resolver.workers": (old.resolver.workers, new.resolver.workers),
-        "metrics.listen": (old.metrics.listen, new.metrics.listen),
-    }
-    return [path for path, (before, after) in fixed.items() if before != after]
+    return [path for path in _FIXED if attrgetter(path)(old) != attrgetter(path)(new)]
 
 
 def _stated(values: object) -> object:

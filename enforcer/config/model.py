@@ -206,6 +206,7 @@ class Cache(Section):
     later = frozenset({"serve_stale", "prefetch"})
 
     max_bytes: Size = Field(256_000_000, description="The most bytes, of all workers of this node together.")
+    max_ttl: int = Field(86_400, ge=1, le=86_400, description="The most seconds that an answer is kept.")
 
 
 class Limits(Section):

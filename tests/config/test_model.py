@@ -56,7 +56,7 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
             "block_ttl": 60,
             "soa": {"mname": "policy.invalid", "rname": "hostmaster.invalid"},
             "ede": {"code": 15, "text": None},
-            "cache": {"max_bytes": "256MB"},
+            "cache": {"max_bytes": "256MB", "max_ttl": 86_400},
             "nat64": ("64:ff9b::/96",),
             "limits": {"tcp_per_client": 20, "tcp_clients": 1000, "tcp_idle_s": 10.0},
             "timeouts": {"attempt_s": 1.0, "query_s": 5.0},
