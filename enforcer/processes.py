@@ -28,9 +28,11 @@ from enforcer.hub.hub import Hub, Inputs
 from enforcer.identity.inventory import read_inventory
 from enforcer.orders import Orders, decode_orders
 from enforcer.policy.compiled import PolicySettings
+from enforcer.policy.judge import Policy
 from enforcer.policy.names import parse
-from enforcer.policy.selftest import self_test
+from enforcer.policy.selftest import self_test, tried
 from enforcer.policy.thirdparty import Format, Source
+from enforcer.policy.verdict import Client
 from enforcer.resolver.clients import Directory, Realm
 from enforcer.resolver.fast import UdpPath
 from enforcer.resolver.handler import Clock, Conduct, Handler
@@ -162,15 +164,13 @@ class DnsWorker:
             self._open_paths(handler)
             await self._first_orders(handler, stop)
             if not stop.is_set():
+                handler.tick(wall_ms())  # which makes the first segment
                 await self._listen(loop)
                 gc.collect()
                 gc.freeze()  # what the start made stays; it need not be looked through again
                 ready()
-                upkeep = [
-                    tasks.create_task(self._follow_orders(handler)),
-                    tasks.create_task(self._each_second(handler)),
-                ]
-                upkeep.append(tasks.create_task(self._sync()))
+                work = (self._follow_orders(handler), self._each_second(handler), self._sync())
+                upkeep = [tasks.create_task(each) for each in work]
                 await stop.wait()
                 await self._drain(loop)
                 for task in upkeep:
@@ -252,6 +252,8 @@ class DnsWorker:
         """Another generation: a policy, a configuration, or both. What needs a restart stays as it was."""
         policy = open_policy(self._folders.policy / orders.policy, verify=False)
         config = load(self._folders.accepted)
+        if self._generation < 0:
+            _warm_up(policy)
         handler.follow(policy, conduct_of(config))
         for listener in config.resolver.listeners:
             if listener.name in self._directories:
@@ -291,6 +293,15 @@ class DnsWorker:
             tcp.close()
         for udp in self._udp:
             udp.sock.close()
+
+
+def _warm_up(policy: Policy) -> None:
+    """Judge everything once, so that no phone waits while a pattern is compiled."""
+    client, now = Client("start"), utc_now()
+    for each in policy.lists:
+        for rule in each.rules:
+            for destination in tried(rule):
+                policy.judge(destination, client, now)
 
 
 def conduct_of(config: Config) -> Conduct:
