@@ -139,7 +139,8 @@ class DnsWorker:
         self._udp: list[UdpPath] = []
         self._tcp: list[TcpPath] = []
         self._servers: list[asyncio.Server] = []
-        self._orders_seen = 0
+        self._orders_seen = (0, 0)  # the file's inode and time: two orders can be written in one tick of its clock
+        self._unusable = ""
         self._generation = -1
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -151,6 +152,13 @@ class DnsWorker:
             await self._run(ready)
         except* EnforcerError as group:
             raise group.exceptions[0] from None
+        finally:
+            for server in self._servers:
+                server.close()
+            for udp in self._udp:
+                udp.sock.close()
+            self._spool.close()
+            self._counters.close()
 
     async def _run(self, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -176,8 +184,6 @@ class DnsWorker:
                 for task in upkeep:
                     task.cancel()
             upstreams.close()
-        self._spool.close()
-        self._counters.close()
 
     def _handler(self, upstreams: Upstreams) -> Handler:
         return Handler(
@@ -232,8 +238,9 @@ class DnsWorker:
         """Look whether there are new orders, and follow them; True when there are any in force."""
         path = self._folders.orders
         try:
-            changed = path.stat().st_mtime_ns
-            if changed == self._orders_seen:
+            found = path.stat()
+            seen = (found.st_ino, found.st_mtime_ns)
+            if seen == self._orders_seen:
                 return self._generation >= 0
             orders = decode_orders(path.read_bytes())
             if orders.generation != self._generation:
@@ -241,17 +248,19 @@ class DnsWorker:
         except FileNotFoundError:
             return self._generation >= 0
         except (EnforcerError, OSError) as error:
-            _log.error("orders event=unusable error=%s", error)
+            if str(error) != self._unusable:  # said once, and tried again: what is missing may come
+                self._unusable = str(error)
+                _log.error("orders event=unusable error=%s", error)
             return self._generation >= 0
         for udp in self._udp:
             udp.follow(orders)
-        self._orders_seen = changed
+        self._orders_seen, self._unusable = seen, ""
         return True
 
     def _put_in_force(self, orders: Orders, handler: Handler) -> None:
         """Another generation: a policy, a configuration, or both. What needs a restart stays as it was."""
         policy = open_policy(self._folders.policy / orders.policy, verify=False)
-        config = load(self._folders.accepted)
+        config = load(self._folders.accepted, files=False)
         if self._generation < 0:
             _warm_up(policy)
         handler.follow(policy, conduct_of(config))
@@ -282,16 +291,15 @@ class DnsWorker:
                 _log.error("spool event=sync_failed error=%s", error.strerror)
 
     async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Answer what has arrived, and give upstreams a moment for what was asked."""
+        """Give upstreams a moment for what was asked; the kernel sends us UDP until the socket is closed."""
         for server in self._servers:
             server.close()
-        for udp in self._udp:
-            loop.remove_reader(udp.sock.fileno())
-            udp.readable()
         await asyncio.sleep(DRAIN_S)
         for tcp in self._tcp:
             tcp.close()
         for udp in self._udp:
+            loop.remove_reader(udp.sock.fileno())
+            udp.readable()
             udp.sock.close()
 
 

@@ -61,7 +61,7 @@ def dns(config: Path | None, worker: int) -> None:
 
     _log_to_stderr()
     end_with_supervisor()
-    _, loaded = load_config(config)
+    _, loaded = load_config(config, files=False)
     asyncio.run(DnsWorker(loaded, worker).run(lambda: notify("READY=1")))
 
 
