@@ -83,7 +83,13 @@ def compile_config(path: Path, config: Config, now: datetime) -> Compiled:
 
     path: the configuration's file, for mistakes in it. Raises Mistakes with everything that is wrong.
     """
-    folder = Folders(config.data_dir).policy
+    folders = Folders(config.data_dir)
+    folder = folders.policy
+    try:
+        for private in (folders.data, folder):
+            private.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Unavailable(f"{error.filename}: cannot be made ({error.strerror}); name another data_dir") from error
     sources = [source_of(each) for each in config.policy.third_party]
     lists = load_lists(config.policy.lists, sources, folder / "copies", now.date())
     for warning in lists.warnings:
@@ -340,7 +346,7 @@ def realms_of(config: Config, listener: Listener) -> tuple[Realm, ...]:
 
 def workers_of(config: Config) -> int:
     """How many DNS workers a configuration asks for."""
-    return config.resolver.workers or os.cpu_count() or 1
+    return config.resolver.workers or len(os.sched_getaffinity(0))
 
 
 def upstreams_of(config: Config) -> tuple[tuple[str, int], ...]:

@@ -141,7 +141,7 @@ def test_the_clock_is_in_utc_and_the_same_in_both_forms() -> None:
     assert before <= now.timestamp() * 1000 < before + 60_000
 
 
-@pytest.mark.parametrize(("workers", "expected"), [(3, 3), ("auto", os.cpu_count()), (1, 1)])
+@pytest.mark.parametrize(("workers", "expected"), [(3, 3), ("auto", len(os.sched_getaffinity(0))), (1, 1)])
 def test_workers_are_as_many_as_configured_else_one_a_cpu(site: Site, workers: int | str, expected: int) -> None:
     site.resolver["workers"] = workers
     assert workers_of(site.config) == expected

@@ -90,7 +90,7 @@ def test_run_supervises_the_configured_number_of_workers_and_says_when_all_is_re
 
 def test_run_has_a_worker_for_each_cpu_unless_told_otherwise(run: Run, site: Path, started: Started) -> None:
     run("run")
-    assert started.made["workers"] == os.cpu_count()
+    assert started.made["workers"] == len(os.sched_getaffinity(0))
 
 
 def test_run_does_not_end_with_a_supervisor_of_its_own(
