@@ -141,7 +141,7 @@ def _load_list(path: Path, today: date) -> BlockList:
 
 def _load_third_party(source: Source, copy: Path, warnings: list[Mistake]) -> ThirdParty:
     """Read what will be the copy, so that the two are the same; without a good one, the copy that is there."""
-    fresh = copy.with_name(f"{copy.name}.new")
+    fresh = copy.with_name(f"{copy.name}~")  # as no list is named
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.file, fresh)
@@ -154,20 +154,22 @@ def _load_third_party(source: Source, copy: Path, warnings: list[Mistake]) -> Th
         warnings += [*wrong, Mistake(source.file, None, "the last good copy stays in force")]
         return _read_names(copy, source)
     fresh.replace(copy)
-    if not (found.suffixes or found.exacts):
-        warnings.append(Mistake(source.file, None, f"no names in it, read as {found.format}; say its format"))
     return found
 
 
 def _read_names(path: Path, source: Source) -> ThirdParty:
     with path.open("rb") as file:
-        return read_names(file, source)
+        found = read_names(file, source)
+    if not (found.suffixes or found.exacts):  # a download that broke off, rather than somebody's wish
+        what = f"no names in it, read as {found.format}; say its format, or leave the list out"
+        raise Mistakes([Mistake(source.file, None, what)])
+    return found
 
 
 def _mistakes(error: OSError | Mistakes, source: Source) -> list[Mistake]:
     if isinstance(error, Mistakes):
         return list(error.mistakes)
-    return [Mistake(source.file, None, f"cannot be read: {error.strerror}")]
+    return [Mistake(source.file, None, f"cannot be read: {error.strerror or error}")]
 
 
 def _same_names(named: Iterable[tuple[str, str]]) -> Iterable[Mistake]:

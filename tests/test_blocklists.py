@@ -1,4 +1,5 @@
 import hashlib
+import os
 from datetime import date
 from pathlib import Path
 
@@ -134,10 +135,34 @@ def test_a_bad_third_party_list_without_a_copy_is_refused(tmp_path: Path) -> Non
     assert list((tmp_path / "copies").iterdir()) == []
 
 
-def test_a_third_party_list_without_any_name_is_a_warning(tmp_path: Path) -> None:
-    ads = written(tmp_path, "ads.txt", "! title\n/banner/\n")
-    _, warnings = load_third_party([source(ads)], tmp_path / "copies")
-    assert [warning.what for warning in warnings] == ["no names in it, read as adblock; say its format"]
+@pytest.mark.parametrize(
+    ("text", "format_"), [("! title\n/banner/\n", "adblock"), ("", "domains"), ("# gone\n", "domains")]
+)
+def test_a_third_party_list_without_any_name_is_not_a_good_one(tmp_path: Path, text: str, format_: str) -> None:
+    ads = written(tmp_path, "ads.txt", text)
+    what = f"no names in it, read as {format_}; say its format, or leave the list out"
+    with pytest.raises(Mistakes, match=what):
+        load_third_party([source(ads)], tmp_path / "copies")
+    ads.write_text("ads.test\n")
+    good, _ = load_third_party([source(ads)], tmp_path / "copies")
+    ads.write_text(text)
+    found, warnings = load_third_party([source(ads)], tmp_path / "copies")
+    assert found == good
+    assert [warning.what for warning in warnings] == [what, "the last good copy stays in force"]
+
+
+def test_what_is_no_file_is_refused_with_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ads.txt")
+    with pytest.raises(Mistakes, match=r"cannot be read: .* is a named pipe"):
+        load_third_party([source(tmp_path / "ads.txt")], tmp_path / "copies")
+
+
+def test_lists_with_names_alike_keep_copies_of_their_own(tmp_path: Path) -> None:
+    files = [written(tmp_path, name, f"{name}.test\n") for name in ("one", "two")]
+    sources = [source(files[0], "ads"), source(files[1], "ads.new")]
+    good, _ = load_third_party(sources, tmp_path / "copies")
+    files[1].unlink()
+    assert load_third_party(sources, tmp_path / "copies")[0] == good
 
 
 # The compiled file

@@ -261,8 +261,11 @@ def test_a_policy_that_does_not_do_what_its_lists_say_is_refused(site: Site, mon
 
 
 def test_a_warning_of_a_list_is_logged_and_stops_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    (site.folder / "ads.txt").write_text("! nothing\n")
+    (site.folder / "ads.txt").write_text("ads.test\n")
     site.policy["third_party"] = [{"file": "ads.txt", "service": "ads", "format": "domains"}]
+    site.compile()
+    assert "list event=warning" not in caplog.text
+    (site.folder / "ads.txt").write_text("! nothing\n")
     site.compile()
     assert "list event=warning" in caplog.text
 

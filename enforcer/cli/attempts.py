@@ -19,7 +19,7 @@ from enforcer.attempts.index import By, Filter
 from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
 from enforcer.attempts.log import BEGIN, Cursor, backwards, days, read, verify_log
 from enforcer.cli.context import config_option, json_option, look_into
-from enforcer.cli.output import print_facts, print_json, print_table, say, second
+from enforcer.cli.output import print_facts, print_json, print_table, printable, say, second
 from enforcer.config.model import Config
 from enforcer.config.values import parse_until, quoted
 from enforcer.errors import Corrupt, EnforcerError, Malformed, Unavailable
@@ -42,11 +42,11 @@ def _moment(_: click.Context, __: click.Parameter, value: str | None) -> datetim
     if value is None:
         return None
     ago = _AGO.fullmatch(value)
-    if ago is not None:
-        return utc_now() - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
     try:
+        if ago is not None:
+            return utc_now() - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
         return parse_until(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         example = '"1h", "2026-11-01" or "2026-11-01T09:30Z"'
         raise click.BadParameter(f"{quoted(value)} is not a time; write one, as in {example}") from None
 
@@ -56,7 +56,7 @@ def _domain_name(_: click.Context, __: click.Parameter, value: str | None) -> st
     try:
         return None if value is None else display(parse(value))
     except Malformed as error:
-        raise click.BadParameter(error.what) from None
+        raise click.BadParameter(printable(error.what)) from None
 
 
 class _Which(TypedDict):
@@ -197,11 +197,11 @@ def stats(config: Path | None, by: str, as_json: bool, **which: Unpack[_Which]) 
 
 @attempts.command()
 @config_option
-@json_option("Print an object: file, seq, hash.")
+@json_option("Print an object: files, seq, hash.")
 def verify(config: Path | None, as_json: bool) -> None:
-    """Check the whole log: that no line was altered, left out or put in. The first bad line is named.
+    """Check the whole log: no line altered, left out or put in.
 
-    The last hash proves all before it: keep it elsewhere, and compare.
+    The first bad line is named. The last hash proves all before it: keep it elsewhere, and compare.
 
     Example: enforcer attempts verify
     """

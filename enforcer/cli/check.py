@@ -9,16 +9,17 @@ from pathlib import Path
 import click
 
 from enforcer.cli.context import config_option, find_config, json_option, load_config, policy_of
-from enforcer.cli.output import Value, print_facts, print_json, say
+from enforcer.cli.output import Value, print_facts, print_json, printable, say
 from enforcer.cli.target import read_target
 from enforcer.config.model import Config
 from enforcer.config.values import instead, quoted
 from enforcer.errors import Malformed
+from enforcer.hub.orders import grants_for
 from enforcer.policy.judge import Policy
 from enforcer.policy.names import parse
 from enforcer.policy.protections import Protection, covers
 from enforcer.policy.rules import Evidence, Mode, Rule
-from enforcer.policy.verdict import Action, Client, Destination, Verdict
+from enforcer.policy.verdict import Action, Client, Destination, Layer, Verdict
 from enforcer.processes import bindings_of, utc_now
 
 _WRONG_USE = 2
@@ -68,7 +69,10 @@ def check(config: Path | None, device: str | None, realm: str | None, as_json: b
     A "-" reads targets from standard input, one a line. The lists of the configuration are read as they are now, in
     force or not; without a configuration, those that come with Enforcer. Nothing is asked of the network.
 
-    The exit status is 0 when all are allowed (or only observed), 1 when some are blocked, 2 for what is no target.
+    It is the verdict of the policy: what the resolver answers by itself, such as localhost, is allowed here.
+
+    The exit status is 0 when all are allowed (or only observed), 1 when some are blocked, 2 for what is no target, and
+    when the policy cannot be asked.
 
     Example: enforcer check www.canada.ca long.weixin.qq.com 203.0.113.7:443 http://192.0.2.1/mmtls/
     """
@@ -107,15 +111,15 @@ def explain(config: Path | None, device: str | None, realm: str | None, as_json:
     try:
         judged = _judge(policy, client, now, target)
     except Malformed as error:
-        raise click.UsageError(error.what) from None
+        raise click.UsageError(printable(error.what)) from None
     kept = list(_protections(policy, judged.destination))
     rule = judged.verdict.rule
     if as_json:
-        print_json({**judged.as_json(), **_details(policy, judged.verdict, rule), "never_block": [*map(str, kept)]})
+        print_json({**judged.as_json(), **_details(policy, judged), "never_block": [*map(str, kept)]})
         return
     say(f"{target}: {judged.verdict.action}")
     click.echo()
-    facts: dict[str, Value | Sequence[str]] = {} if rule is None else _facts(policy, judged.verdict, rule)
+    facts: dict[str, Value | Sequence[str]] = {} if rule is None else _facts(policy, judged, rule)
     if kept:
         facts["never_block"] = [str(each) for each in kept]
     print_facts({**facts, "steps": [f"{number}. {step}" for number, step in enumerate(judged.verdict.why, 1)]})
@@ -143,8 +147,9 @@ def _client(config: Config, device: str | None, realm: str | None, now: datetime
         if not own:
             raise click.UsageError(f"{quoted(device)} is not in the inventory; enforcer devices list names all")
         realm = realm or own[0].realm
+        here = [each for each in own if each.realm == realm]
         for each in config.policy.exemptions:
-            if now < each.until and (each.device == device or (each.group is not None and each.group == own[0].group)):
+            if grants_for([each], here, now):
                 exempt |= {name: max(each.until, exempt.get(name, each.until)) for name in each.services}
     if realm is None and len(modes) == 1:
         realm = next(iter(modes))
@@ -194,24 +199,29 @@ def _sources(policy: Policy, rule: Rule) -> dict[str, str]:
     return {code: known[code] for code in (each.strip() for each in rule.source.split(",")) if code in known}
 
 
-def _details(policy: Policy, verdict: Verdict, rule: Rule | None) -> dict[str, object]:
-    """What `explain --json` adds."""
-    if rule is None:
-        return {"steps": verdict.why}
+def _answer(judged: _Judged) -> str | None:
+    """How a question is answered; None for what is no question, or is allowed."""
+    verdict = judged.verdict
+    return verdict.answer if judged.destination.layer is Layer.DNS and verdict.rule is not None else None
+
+
+def _details(policy: Policy, judged: _Judged) -> dict[str, object]:
+    """What `explain --json` adds; the rule's keys are null where none decides."""
+    rule = judged.verdict.rule
     return {
-        "file": rule.file,
-        "sources": _sources(policy, rule),
-        "ban": rule.ban or policy.settings.ban,
-        "evidence": rule.evidence,
-        "confidence": rule.confidence,
-        "seen": rule.seen,
-        "expires": rule.expires and rule.expires.isoformat(),
-        "answer": verdict.answer,
-        "steps": verdict.why,
+        "file": rule and rule.file,
+        "sources": rule and _sources(policy, rule),
+        "ban": rule and rule.ban,
+        "evidence": rule and rule.evidence,
+        "confidence": rule and rule.confidence,
+        "seen": rule and rule.seen,
+        "expires": rule and rule.expires and rule.expires.isoformat(),
+        "answer": _answer(judged),
+        "steps": judged.verdict.why,
     }
 
 
-def _facts(policy: Policy, verdict: Verdict, rule: Rule) -> dict[str, Value | Sequence[str]]:
+def _facts(policy: Policy, judged: _Judged, rule: Rule) -> dict[str, Value | Sequence[str]]:
     """What `explain` says of the rule that decides."""
     sources = [f"{code}: {text}" for code, text in _sources(policy, rule).items()]
     return {
@@ -220,10 +230,10 @@ def _facts(policy: Policy, verdict: Verdict, rule: Rule) -> dict[str, Value | Se
         "rule": rule.id,
         "written": f"{rule.file}:{rule.line}",
         "source": sources or rule.source,
-        "ban": rule.ban or policy.settings.ban,
+        "ban": rule.ban,
         "evidence": _MEANING[rule.evidence],
         "confidence": rule.confidence,
         "seen": rule.seen,
         "expires": "never" if rule.expires is None else rule.expires.isoformat(),
-        "answer": verdict.answer,
+        "answer": _answer(judged),
     }

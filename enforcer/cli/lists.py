@@ -66,7 +66,7 @@ def lists() -> None:
 @json_option("Print one object a line: file, line, severity, what.")
 @click.argument("files", metavar="[FILE]…", type=_file, nargs=-1)
 def lint(config: Path | None, as_json: bool, files: tuple[Path, ...]) -> None:
-    """Name every mistake and every warning in block lists, with file and line.
+    """Name every mistake and warning in lists, with file and line.
 
     Without files: the lists of the configuration, and without one those that come with Enforcer. A mistake refuses the
     list, a warning does not. The exit status is 1 when there is a mistake.
@@ -103,9 +103,10 @@ def lint(config: Path | None, as_json: bool, files: tuple[Path, ...]) -> None:
 @json_option("Print one object a line: list, service, version, rules, expiring, never_block.")
 @click.argument("files", metavar="[FILE]…", type=_file, nargs=-1)
 def stats(config: Path | None, as_json: bool, files: tuple[Path, ...]) -> None:
-    """Count the rules of each list by kind, those that end within 90 days, and what is never blocked.
+    """Count the rules of each list by kind, and those that soon end.
 
-    Without files: the lists of the configuration, and without one those that come with Enforcer.
+    expiring: how many have ended, or will within 90 days. never_block: how many names the list protects. Without
+    files: the lists of the configuration, and without one those that come with Enforcer.
 
     Example: enforcer lists stats
     """

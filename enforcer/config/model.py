@@ -28,7 +28,7 @@ from enforcer.config.fields import (
     Workers,
     choice,
 )
-from enforcer.config.values import Endpoint
+from enforcer.config.values import Endpoint, is_identifier, quoted
 from enforcer.policy.rules import Answer, Evidence, Mode
 from enforcer.policy.thirdparty import Format
 
@@ -97,6 +97,12 @@ class ThirdParty(Section):
     def list_name(self) -> str:
         """The name of the list in rules and records."""
         return self.name or self.file.stem
+
+    @model_validator(mode="after")
+    def _can_be_named(self) -> Self:
+        if not is_identifier(self.list_name) or not self.list_name.strip("."):  # it is also the name of a file
+            raise ValueError(f'{quoted(self.list_name)} cannot name a list; write its name, as in name: "tracking"')
+        return self
 
 
 class Notice(Section):

@@ -23,7 +23,7 @@ from struct import Struct
 from types import MappingProxyType
 from typing import Protocol, TypedDict
 
-from enforcer.errors import Corrupt
+from enforcer.errors import Corrupt, Malformed
 from enforcer.policy.lists import BlockList, Title
 from enforcer.policy.names import display, parse
 from enforcer.policy.patterns import read_pattern
@@ -45,13 +45,12 @@ NAT64 = IPv6Network("64:ff9b::/96")
 class PolicySettings:
     """What judging needs to know beside the lists.
 
-    mode: MONITOR blocks nothing. answer: for rules whose list names none. ban: likewise.
+    answer: for rules whose list names none. ban: likewise.
     nat64: networks whose addresses are judged as the IPv4 addresses in them (RFC 6052).
     upstreams: names (as in triggers) and addresses (as `ipaddress` prints them) of the resolvers that we ask ourselves;
     rules of the service `bypass` leave them out.
     """
 
-    mode: Mode = Mode.ENFORCE
     answer: Answer = Answer.NXDOMAIN
     ban: str | None = None
     nat64: tuple[IPv6Network, ...] = (NAT64,)
@@ -141,8 +140,13 @@ def read_compiled(data: File) -> Compiled:
             third_party=tuple(_third_party_in(each) for each in header["third_party"]),
             table=Table(data, heap_at, slice(slots_at, slots_at + slots), widest),
         )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise Corrupt(f"the policy's header is damaged ({type(error).__name__}); compile it again") from None
+    except (AttributeError, IndexError, KeyError, Malformed, TypeError, ValueError) as error:
+        raise damaged(error) from None
+
+
+def damaged(error: Exception) -> Corrupt:
+    """What to raise for a header in which something is not what it should be."""
+    return Corrupt(f"the policy's header is damaged ({type(error).__name__}); compile it again")
 
 
 # The header's JSON, both ways. Rules and protections, of which there are many, are rows without keys.
@@ -154,7 +158,6 @@ type _ProtectionRow = tuple[str, str, int | None, str, str | None]
 
 
 class _Settings(TypedDict):
-    mode: str
     answer: str
     ban: str | None
     nat64: list[str]
@@ -188,7 +191,6 @@ class _ThirdParty(TypedDict):
 
 def _settings_out(settings: PolicySettings) -> _Settings:
     return {
-        "mode": settings.mode,
         "answer": settings.answer,
         "ban": settings.ban,
         "nat64": [str(network) for network in settings.nat64],
@@ -198,7 +200,6 @@ def _settings_out(settings: PolicySettings) -> _Settings:
 
 def _settings_in(stored: _Settings) -> PolicySettings:
     return PolicySettings(
-        mode=Mode(stored["mode"]),
         answer=Answer(stored["answer"]),
         ban=stored["ban"],
         nat64=tuple(IPv6Network(text) for text in stored["nat64"]),

@@ -1,10 +1,11 @@
 """What the lines of one list say against each other."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 
 from enforcer.errors import Mistake
 from enforcer.policy.names import parse
-from enforcer.policy.patterns import matches, matches_below
+from enforcer.policy.patterns import matches, matches_below, read_pattern
 from enforcer.policy.protections import Protection
 from enforcer.policy.rules import Kind, Rule
 from enforcer.wire.name import Name, parents
@@ -29,6 +30,18 @@ def covering(rules: Iterable[Rule], protections: Iterable[Protection]) -> Iterat
     yield from _patterns_covering(rules, protections)
 
 
+def wide(rules: Iterable[Rule]) -> Iterator[Rule]:
+    """Rules that look at all names of a top-level domain, whoever they belong to."""
+    for rule in rules:
+        tails: tuple[Name, ...] = ()
+        if rule.kind is Kind.SUFFIX:
+            tails = (parse(rule.trigger),)
+        elif rule.kind is Kind.REGEX:
+            tails = read_pattern(rule.trigger).tails
+        if any(len(tail) == tail[0] + 2 for tail in tails):  # one label
+            yield rule
+
+
 def _twice(rules: Iterable[Rule], never_block: Iterable[Protection]) -> Iterator[Mistake]:
     first: dict[str, int | None] = {}
     for rule in rules:
@@ -45,15 +58,19 @@ def _twice(rules: Iterable[Rule], never_block: Iterable[Protection]) -> Iterator
 
 
 def _needless(named: Sequence[tuple[Name, Rule]]) -> Iterator[Mistake]:
-    """Rules inside of a suffix rule that names the same part."""
+    """Rules inside of a suffix rule that names the same part and lasts as long."""
     suffixes = {name: rule for name, rule in named if rule.kind is Kind.SUFFIX}
     for name, rule in named:
         around = [suffixes[above] for above in (name, *parents(name)) if above in suffixes]
         for wider in around:
-            if wider.id != rule.id and wider.part == rule.part:
+            if wider.id != rule.id and wider.part == rule.part and _lasts(wider) >= _lasts(rule):
                 what = f"{rule.kind} {rule.trigger} adds nothing to suffix {wider.trigger} in line {wider.line}"
                 yield Mistake(rule.file, rule.line, f"{what}; take it out, or name another part")
                 break
+
+
+def _lasts(rule: Rule) -> date:
+    return rule.expires or date.max
 
 
 def _names_covering(

@@ -55,7 +55,7 @@ def read_document(text: str, file: str, mistakes: list[Mistake]) -> Node | None:
         what = ", ".join(part for part in (error.context, error.problem) if part)
         mistakes.append(Mistake(file, mark.line + 1 if mark else None, f"not YAML: {what}"))
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
+        line = text.count("\n", 0, text.index(chr(error.character))) + 1  # its position counts octets, or characters
         mistakes.append(Mistake(file, line, f"not YAML: character U+{error.character:04X}; take it out"))
     except Mistakes as refused:
         mistakes.extend(refused.mistakes)
@@ -86,7 +86,7 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
             raise self.refusal(event, f'tag "{event.tag}"; every value is text, take the tag out')
         if depth > _DEEPEST:
-            raise self.refusal(event, f"nested more than {_DEEPEST} deep")
+            raise self.refusal(event, f"nested more than {_DEEPEST} deep; close the brackets, or mend the indentation")
         if isinstance(event, yaml.ScalarEvent):
             return Text(event.value, line)
         if isinstance(event, yaml.SequenceStartEvent):

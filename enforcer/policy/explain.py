@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from enforcer.policy.names import display
 from enforcer.policy.rules import Mode, Rule
-from enforcer.policy.verdict import Action, Destination, Verdict
+from enforcer.policy.verdict import Action, Destination, Layer, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +16,10 @@ class Step:
     spared: str | None
 
 
-def explained(
-    destination: Destination, steps: Sequence[Step], verdict: Verdict, policy: Mode, client: Mode
-) -> tuple[str, ...]:
-    """Each step from the destination to the verdict. policy, client: the modes of the two."""
-    return (f"Layer {destination.layer} shows {_shown(destination)}", *_rules(steps), _end(verdict, policy, client))
+def explained(destination: Destination, steps: Sequence[Step], verdict: Verdict, mode: Mode) -> tuple[str, ...]:
+    """Each step from the destination to the verdict. mode: the client's."""
+    layer = destination.layer
+    return (f"Layer {layer} shows {_shown(destination)}", *_rules(steps), _end(layer, verdict, mode))
 
 
 def _shown(destination: Destination) -> str:
@@ -45,10 +44,11 @@ def _rules(steps: Sequence[Step]) -> Iterator[str]:
         yield "No rule matches"
 
 
-def _end(verdict: Verdict, policy: Mode, client: Mode) -> str:
+def _end(layer: Layer, verdict: Verdict, mode: Mode) -> str:
     if verdict.rule is None:
         return "Allowed"
     if verdict.action is Action.OBSERVE:
-        who = "the policy" if policy is Mode.MONITOR else "the realm" if client is Mode.MONITOR else "the list"
+        who = "the realm" if mode is Mode.MONITOR else "the list"
         return f"Observed as {verdict.rule.id}, not blocked, since {who} is in monitor mode"
-    return f"Blocked as {verdict.rule.id}; a question is answered with {verdict.answer}"
+    answered = f"; a question is answered with {verdict.answer}" if layer is Layer.DNS else ""
+    return f"Blocked as {verdict.rule.id}{answered}"

@@ -15,7 +15,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from types import MappingProxyType
 from typing import Self
 
-from enforcer.policy.compiled import Compiled, Counted, File, PolicySettings, read_compiled
+from enforcer.errors import Malformed
+from enforcer.policy.compiled import Compiled, Counted, File, PolicySettings, damaged, read_compiled
 from enforcer.policy.explain import Step, explained
 from enforcer.policy.lists import BlockList, Title
 from enforcer.policy.names import display, parse
@@ -97,18 +98,21 @@ class Policy:
         """
         compiled = read_compiled(data)
         rules = [rule for each in compiled.lists for rule in each.rules]
-        return cls(
-            ruleset=ruleset or sha256(data).hexdigest()[:12],
-            settings=compiled.settings,
-            lists=compiled.lists,
-            third_party=compiled.third_party,
-            built_in=compiled.built_in,
-            _table=compiled.table,
-            _on_names=_on_names(compiled, rules),
-            _paths=_paths(rules),
-            _fingerprints=_fingerprints(rules),
-            _networks=_networks(rules),
-        )
+        try:
+            return cls(
+                ruleset=ruleset or sha256(data).hexdigest()[:12],
+                settings=compiled.settings,
+                lists=compiled.lists,
+                third_party=compiled.third_party,
+                built_in=compiled.built_in,
+                _table=compiled.table,
+                _on_names=_on_names(compiled, rules),
+                _paths=_paths(rules),
+                _fingerprints=_fingerprints(rules),
+                _networks=_networks(rules),
+            )
+        except (KeyError, Malformed, ValueError) as error:  # a trigger that no list can have written
+            raise damaged(error) from None
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -150,7 +154,7 @@ class Policy:
             for each in candidates
         ]
         counting = [candidate for candidate, why in zip(candidates, spared, strict=True) if why is None]
-        monitored = Mode.MONITOR in (self.settings.mode, client.mode)
+        monitored = client.mode is Mode.MONITOR
         enforced = [] if monitored else [each for each in counting if each.rule.mode is Mode.ENFORCE]
         verdict = _ALLOWED
         if enforced:
@@ -163,7 +167,7 @@ class Policy:
         if not explain:
             return verdict
         steps = [Step(each.rule, why) for each, why in zip(candidates, spared, strict=True)]
-        return replace(verdict, why=explained(destination, steps, verdict, self.settings.mode, client.mode))
+        return replace(verdict, why=explained(destination, steps, verdict, client.mode))
 
     def _answer(self, rule: Rule, *, whole: bool) -> Answer:
         """whole: everything below the name that matched is blocked too; else NXDOMAIN would deny it (RFC 8020 §2)."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from enforcer.errors import Malformed, Mistake, Mistakes
 from enforcer.policy import document
-from enforcer.policy.conflicts import conflicts, covering
+from enforcer.policy.conflicts import conflicts, covering, wide
 from enforcer.policy.document import Node, Text
 from enforcer.policy.protections import BUILT_IN, Protection
 from enforcer.policy.rules import Answer, Confidence, Evidence, Kind, Mode, Port, Rule, Transport
@@ -21,6 +21,7 @@ _LIST_KEYS = (*_LIST_NEEDED, "ban", "mode", "answer", "never_block")
 _RULE_NEEDED = ("part", "evidence", "confidence", "source", "seen")
 _RULE_KEYS = (*map(str, Kind), *_RULE_NEEDED, "expires", "ports")
 _PROTECTION_KEYS = ("exact", "suffix", "why", "source")
+_LONGEST_BAN = 200  # each record has it
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 _VERSION = re.compile(r"[0-9]{4}\.[0-9]{1,2}\.[0-9]+")
 _SEEN = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?(?:-([0-9]{2}))?")
@@ -41,9 +42,9 @@ class BlockList:
 
     name: the file's stem, which begins the id of each of its rules. ban: None leaves it to the configuration.
     mode, answer: for all rules of the list. sources: what each code stands for.
-    warnings: what does not keep the list from being loaded: rules that cover what every device needs, and rules that
-    have expired. Those stay among the rules, and match nothing, so that the compiled policy does not depend on the day
-    on which it was made.
+    warnings: what does not keep the list from being loaded: rules that cover what every device needs, that look at a
+    whole top-level domain, or have expired. The last stay among the rules, and match nothing, so that the compiled
+    policy does not depend on the day on which it was made.
     """
 
     name: str
@@ -101,6 +102,8 @@ class _Reader:
             return None
         self.service = self.slug(keys.get("service"), "service")
         self.ban = self.text(keys["ban"], "ban") if "ban" in keys else None
+        if self.ban is not None and len(self.ban) > _LONGEST_BAN:
+            self.wrong(keys["ban"].line, f"ban has {len(self.ban)} characters; write at most {_LONGEST_BAN}")
         self.mode = self.one_of(keys.get("mode"), "mode", Mode) or Mode.ENFORCE
         self.answer = self.one_of(keys.get("answer"), "answer", Answer)
         version = self.text(keys.get("version"), "version")
@@ -114,6 +117,9 @@ class _Reader:
         self.mistakes.extend(conflicts(rules, never_block))
         for rule, needed in covering(rules, BUILT_IN):
             what = f"{rule.kind} {rule.trigger} covers {needed.name}; devices need {needed.why}"
+            self.warnings.append(Mistake(self.file, rule.line, what))
+        for rule in wide(rules):
+            what = f"{rule.kind} {rule.trigger} looks at a whole top-level domain; write one more label at its end"
             self.warnings.append(Mistake(self.file, rule.line, what))
         return BlockList(
             name=self.name,

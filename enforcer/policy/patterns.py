@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from enforcer.errors import Malformed
 from enforcer.policy.names import wire
-from enforcer.wire.name import Name
+from enforcer.wire.name import Name, parents
 
 MAX_LENGTH = 200
 _MAX_WAYS = 100_000  # to match one name; an open repeat counts as the longest name, so two of them are allowed
@@ -19,6 +19,7 @@ _MAX_TAILS = 64
 _LONGEST = 253
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_."
 _DIGITS = "0123456789"
+_ANY = "*"  # in an ending: one character of a label
 _REPEAT = re.compile(r"\{([0-9]{1,2})(?:(,)([0-9]{1,3})?)?\}")
 
 
@@ -46,7 +47,8 @@ type _Item = _One | _Group
 class Pattern:
     """A pattern that was checked.
 
-    tails: every match is one of these names or lies below one. example: a name that the pattern matches.
+    tails: every match is one of these names or lies below one; none of them lies below another.
+    example: a name that the pattern matches.
     """
 
     text: str
@@ -83,7 +85,7 @@ def matches(text: str, shown: str) -> bool:
 
 def matches_below(text: str, shown: str) -> bool:
     """Whether a checked pattern describes any name below this one, which has ordinary labels alone."""
-    ending = f".{shown}"
+    ending = f"{_ANY}.{shown}"
     return 0 in _left(_Reader(text).read(), ending, {len(ending)})
 
 
@@ -226,14 +228,14 @@ def _ways(items: Iterable[_Item]) -> int:
 
 
 def _tails(text: str, items: tuple[_Item, ...]) -> tuple[Name, ...]:
-    tails = set()
+    tails: set[Name] = set()
     for end, whole in _ends(items):
         written = end if whole else end.partition(".")[2]
         name = wire(written.encode())
         if name is None:
             raise Malformed(f'pattern "{text}" does not end in a written-out name; end it as in "\\.qq\\.com$"')
         tails.add(name)
-    return tuple(sorted(tails))
+    return tuple(sorted(name for name in tails if tails.isdisjoint(parents(name))))
 
 
 def _ends(items: tuple[_Item, ...]) -> set[tuple[str, bool]]:
@@ -274,7 +276,8 @@ def _left(items: Sequence[_Item], ending: str, lengths: set[int]) -> set[int]:
 
 def _left_by_one(item: _One, ending: str) -> set[int]:
     length = len(ending)
-    most = min(length - len(ending.rstrip(item.among)), item.high)
+    taken = item.among if item.among == "." else item.among + _ANY
+    most = min(length - len(ending.rstrip(taken)), item.high)
     left = set(range(length - most, length - item.low + 1))
     return left | {0} if most == length else left
 

@@ -12,6 +12,7 @@ from enforcer.policy.rules import Kind
 FINGERPRINTS = ("mmtls",)
 
 _PATH = re.compile(r"[!-~]*")
+_LONGEST_PATH = 200  # so that the rule's name fits into a record
 _WIDEST = {4: 8, 6: 16}  # shorter prefixes hold a good part of the Internet
 
 
@@ -47,6 +48,8 @@ def _name(text: str) -> str:
 
 def _network(text: str, with_ports: bool) -> str:
     try:
+        if "%" in text:  # a zone index means something to one machine only
+            raise ValueError
         network = ip_network(text, strict=False)
     except ValueError:
         raise Malformed(f'"{text}" is not a network; write one as in "203.0.113.0/24" or "2001:db8::/48"') from None
@@ -73,6 +76,8 @@ def _path(text: str) -> str:
         raise Malformed(f'path "{text}" has no slash; write "/{text}", or "host/path"')
     if not _PATH.fullmatch(path):
         raise Malformed(f'path "{text}" has a blank or other scripts; write it percent-encoded, as it is sent')
+    if len(path) > _LONGEST_PATH:
+        raise Malformed(f"path of {len(path)} characters; write its first {_LONGEST_PATH}, or fewer")
     if not host and not path:
         raise Malformed('path "/" is every page of every host; write more of the path, or "host/"')
     return f"{_name(host) if host else ''}/{path}"

@@ -73,6 +73,8 @@ def test_options_narrow(run: Run, recorded: Folders, arguments: tuple[str, ...],
     [
         (("--since", "yesterday"), '"yesterday" is not a time; write one, as in "1h", "2026-11-01"'),
         (("--since", "2026-11-23T12:00"), '"2026-11-23T12:00" is not a time'),
+        (("--since", "999999w"), '"999999w" is not a time'),
+        (("--name", "\x1b[31m,test"), '"\\u001b[31m,test" is not a domain name'),
         (("--name", "chat,test"), '"chat,test" is not a domain name; did you mean "chat.test"?'),
         (("--layer", "smtp"), "'smtp' is not one of"),
         (("--limit", "0"), "0 is not in the range"),

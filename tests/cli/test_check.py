@@ -125,6 +125,21 @@ def test_a_list_with_mistakes_is_named_line_by_line(run: Run, site: Path) -> Non
     assert result.exit_code == 2
 
 
+@pytest.mark.parametrize("config", ["nowhere.yaml", "."])
+def test_where_the_policy_cannot_be_asked_nothing_is_said_to_be_blocked(run: Run, site: Path, config: str) -> None:
+    result = run("check", "--config", config, "www.canada.ca")
+    assert "cannot be read" in result.stderr
+    assert result.exit_code == 2
+    assert run("devices", "list", "--config", config).exit_code == 1
+
+
+def test_an_exempt_device_whose_addresses_are_not_known_singly_is_blocked_as_by_the_resolver(
+    run: Run, site: Path
+) -> None:
+    (site / "devices.csv").write_text("id,group,addresses\ndev-2,laboratory,2001:db8:20::/64\n")
+    assert run("check", "--device", "dev-2", "chat.test").exit_code == 1
+
+
 def test_explain_tells_the_rule_its_line_its_sources_and_every_step(run: Run, site: Path) -> None:
     result = run("explain", "a.msg.chat.test")
     assert result.exit_code == 0
@@ -173,10 +188,16 @@ def test_explain_as_json_has_everything(run: Run, site: Path) -> None:
     assert answer["line"] == 14
     assert answer["expires"] == "2026-12-24"
     assert answer["steps"][0] == "Layer ip shows the address 203.0.113.9, the port udp/853"
+    assert answer["answer"] is None
     assert answer["never_block"] == []
+    allowed = json.loads(run("explain", "--json", "www.canada.ca").stdout)
+    assert list(allowed) == list(answer)
+    assert (allowed["action"], allowed["sources"], allowed["answer"]) == ("allow", None, None)
+    assert json.loads(run("explain", "--json", "cdn.test").stdout)["answer"] == "nodata"
 
 
 def test_explain_refuses_what_is_no_target(run: Run, site: Path) -> None:
     result = run("explain", "1.2.3")
     assert "is neither a name nor an address" in result.stderr
     assert result.exit_code == 2
+    assert '"\\u001b[31mx" is not a domain name' in run("explain", "\x1b[31mx").stderr

@@ -32,6 +32,22 @@ def test_two_lists_of_one_name_are_refused(refused: Refused) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        ({"file": "lists/my list.txt"}, "my list"),
+        ({"file": "lists/..txt"}, "."),
+        ({"file": "x.txt", "name": ".."}, ".."),
+    ],
+)
+def test_a_third_party_list_has_a_name_that_can_begin_the_ids_of_rules(
+    refused: Refused, keys: dict[str, str], name: str
+) -> None:
+    assert refused({"policy.third_party": [{**keys, "service": "wechat"}]}) == [
+        f'policy.third_party[0]: "{name}" cannot name a list; write its name, as in name: "tracking"'
+    ]
+
+
 def test_two_realms_of_one_name_are_refused(refused: Refused) -> None:
     assert refused({"realms": [realm("a", "10.1.0.0/16", "dns"), realm("a", "10.2.0.0/16", "dns")]}) == [
         'realms[1].name: a second realm is named "a"; write another name'

@@ -11,7 +11,7 @@ from enforcer.errors import Corrupt
 from enforcer.policy.compiled import Compiled, PolicySettings, compile_policy, read_compiled
 from enforcer.policy.names import parse
 from enforcer.policy.protections import BUILT_IN
-from enforcer.policy.rules import Answer, Evidence, Mode
+from enforcer.policy.rules import Answer, Evidence
 from enforcer.policy.table import EXACT, OWN, PASS, SUFFIX
 from tests.policy.made import PLAIN, a_list, third_party
 
@@ -33,9 +33,7 @@ def test_a_list_comes_back_as_it_was_read() -> None:
 
 
 def test_settings_come_back_and_fill_in_the_ban_that_a_list_does_not_name() -> None:
-    settings = PolicySettings(
-        Mode.MONITOR, Answer.SINKHOLE, "tbs-1", (IPv6Network("2001:db8:64::/96"),), ("9.9.9.9", "dns.test")
-    )
+    settings = PolicySettings(Answer.SINKHOLE, "tbs-1", (IPv6Network("2001:db8:64::/96"),), ("9.9.9.9", "dns.test"))
     other = a_list("suffix: own.test", service="own", more="ban: tbs-2")
     read = read_compiled(compile_policy([LIST, other], [], settings))
     assert read.settings == settings
@@ -69,11 +67,11 @@ def test_the_same_input_gives_the_same_octets() -> None:
 
 
 def test_anything_else_gives_other_octets() -> None:
-    monitor = PolicySettings(mode=Mode.MONITOR)
+    nodata = PolicySettings(answer=Answer.NODATA)
     moved = dataclasses.replace(LIST, file="elsewhere.yaml")
     others = [
         compile_policy([LIST], [], PLAIN),
-        compile_policy([LIST], [OTHERS], monitor),
+        compile_policy([LIST], [OTHERS], nodata),
         compile_policy([moved], [OTHERS], PLAIN),
         compile_policy([dataclasses.replace(LIST, rules=LIST.rules[1:])], [OTHERS], PLAIN),
     ]

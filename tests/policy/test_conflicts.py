@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 
 from enforcer.policy.conflicts import conflicts, covering
@@ -5,8 +7,10 @@ from enforcer.policy.protections import Protection
 from enforcer.policy.rules import Confidence, Evidence, Kind, Rule
 
 
-def rule(kind: Kind, trigger: str, line: int = 1, part: str = "general") -> Rule:
-    return Rule(kind, trigger, "chat", "chat.yaml", line, "chat", part, Evidence.APP, Confidence.SINGLE, "DOC")
+def rule(kind: Kind, trigger: str, line: int = 1, part: str = "general", expires: date | None = None) -> Rule:
+    return Rule(
+        kind, trigger, "chat", "chat.yaml", line, "chat", part, Evidence.APP, Confidence.SINGLE, "DOC", expires=expires
+    )
 
 
 def kept(kind: Kind, name: str, line: int = 9) -> Protection:
@@ -41,6 +45,14 @@ def test_a_rule_inside_of_a_suffix_of_the_same_part_adds_nothing() -> None:
     ]
 
 
+def test_a_rule_that_outlives_the_suffix_around_it_adds_something() -> None:
+    soon, later = date(2027, 1, 1), date(2028, 1, 1)
+    wider = rule(Kind.SUFFIX, "b.test", 2, expires=soon)
+    assert list(conflicts([wider, rule(Kind.EXACT, "a.b.test")], ())) == []
+    assert list(conflicts([wider, rule(Kind.EXACT, "a.b.test", expires=later)], ())) == []
+    assert len(list(conflicts([wider, rule(Kind.EXACT, "a.b.test", expires=soon)], ()))) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "trigger", "protected", "covers"),
     [
@@ -58,6 +70,9 @@ def test_a_rule_inside_of_a_suffix_of_the_same_part_adds_nothing() -> None:
         (Kind.REGEX, r"^wx[0-9]+\.qq\.test$", (Kind.EXACT, "mail.qq.test"), False),
         (Kind.REGEX, r"^wx[0-9]+\.mail\.qq\.test$", (Kind.SUFFIX, "mail.qq.test"), True),
         (Kind.REGEX, r"^[a-z.]+\.qq\.test$", (Kind.SUFFIX, "mail.qq.test"), True),
+        (Kind.REGEX, r"^wx.*\.qq\.test$", (Kind.SUFFIX, "mail.qq.test"), True),
+        (Kind.REGEX, r"^wx[^.]*\.qq\.test$", (Kind.SUFFIX, "mail.qq.test"), False),
+        (Kind.REGEX, r"^mail\.qq\.test$", (Kind.SUFFIX, "mail.qq.test"), True),
         (Kind.HTTP_PATH, "mail.qq.test/wx/", (Kind.EXACT, "mail.qq.test"), False),
     ],
 )

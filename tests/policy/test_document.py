@@ -40,6 +40,7 @@ def test_a_key_that_is_written_twice_names_both_lines_and_the_first_stays() -> N
         ("a: 1\nb: [1,\n", 3, "not YAML: "),
         ("a: 1\nb: @x\n", 2, "not YAML: "),
         ("a: 1\nb: \x07\n", 2, "not YAML: character U+0007; take it out"),
+        ("# ééé\na: \0\n#\n", 2, "not YAML: character U+0000; take it out"),
         ("a: &x 1\nb: *x\n", 2, 'alias "*x"; write out what it stands for'),
         ("a: 1\nb: !!python/name:os.system x\n", 2, "tag "),
         ("a: 1\n---\nb: 2\n", 3, 'a second document; take out the "---" between the two'),

@@ -25,6 +25,10 @@ def test_a_block_names_the_rule_with_its_file_line_and_source() -> None:
     )
 
 
+def test_only_a_question_has_an_answer() -> None:
+    assert why(to("a.chat.test", Layer.TLS, port="tcp/443"))[-1] == "Blocked as chat/suffix/chat.test"
+
+
 def test_a_rule_that_does_not_count_says_why() -> None:
     assert why(to(layer=Layer.DNS, address="203.0.113.9")) == (
         "Layer dns shows the address 203.0.113.9",

@@ -276,18 +276,16 @@ def test_an_exemption_does_not_open_what_another_service_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "client", "more", "action"),
+    ("client", "more", "action"),
     [
-        (Mode.ENFORCE, Mode.ENFORCE, "", Action.BLOCK),
-        (Mode.MONITOR, Mode.ENFORCE, "", Action.OBSERVE),
-        (Mode.ENFORCE, Mode.MONITOR, "", Action.OBSERVE),
-        (Mode.ENFORCE, Mode.ENFORCE, "mode: monitor", Action.OBSERVE),
+        (Mode.ENFORCE, "", Action.BLOCK),
+        (Mode.MONITOR, "", Action.OBSERVE),
+        (Mode.ENFORCE, "mode: monitor", Action.OBSERVE),
+        (Mode.MONITOR, "mode: monitor", Action.OBSERVE),
     ],
 )
-def test_any_one_mode_of_monitor_makes_a_block_an_observation(
-    policy: Mode, client: Mode, more: str, action: Action
-) -> None:
-    made = a_policy(a_list("suffix: chat.test", more=more), settings=PolicySettings(mode=policy))
+def test_any_one_mode_of_monitor_makes_a_block_an_observation(client: Mode, more: str, action: Action) -> None:
+    made = a_policy(a_list("suffix: chat.test", more=more))
     verdict = judged(made, "chat.test", Client("office", mode=client))
     assert (verdict.action, rule_of(verdict)) == (action, "chat/suffix/chat.test")
 
@@ -386,6 +384,16 @@ def test_the_ruleset_is_the_beginning_of_the_sha_256() -> None:
     assert re.fullmatch("[0-9a-f]{12}", Policy.load(data).ruleset)
     assert Policy.load(data).ruleset != a_policy().ruleset
     assert Policy.load(data, "0123456789ab").ruleset == "0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("part", "damage"),
+    [(b"chat.test", b"chat,test"), (b"push.apple.com", b"push,apple.com"), (b"203.0.113.0/24", b"203.0.113.0!24")],
+)
+def test_a_policy_with_a_damaged_trigger_is_corrupt(part: bytes, damage: bytes) -> None:
+    data = compile_policy([a_list("suffix: chat.test", "cidr: 203.0.113.0/24")], [], PLAIN)
+    with pytest.raises(Corrupt):
+        Policy.load(data.replace(part, damage))
 
 
 def test_what_is_no_compiled_policy_is_corrupt() -> None:

@@ -115,6 +115,7 @@ RULE = "suffix: chat.test, part: general, evidence: shared, confidence: official
         (", fr: Causette", "", 3, 'title has no "fr"; add it'),
         ("title: {en: Chat, fr: Causette}", "title: Chat", 3, "title has no keys; write {en: …}"),
         ("version: 2026.11.1", "version: 2", 5, 'version "2"; write year, month and number, as in "2026.11.1"'),
+        ("ban: tbs-1", "ban: " + "x" * 201, 2, "ban has 201 characters; write at most 200"),
         ("mode: monitor", "mode: on", 6, 'mode "on" is not known; write one of enforce, monitor'),
         (
             "answer: sinkhole",
@@ -214,6 +215,23 @@ def test_a_rule_that_covers_what_devices_need_is_a_warning() -> None:
         "chat.yaml:8: suffix apple.com covers push.apple.com; devices need push messages, through which devices "
         in str(read.warnings[0])
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "warned"),
+    [
+        ("suffix: test", True),
+        (r"regex: '^.*chat.*\.test$'", True),
+        (r"regex: '^(a\.b|c)\.test$'", False),
+        ("exact: test", False),
+        ("suffix: chat.test", False),
+    ],
+)
+def test_a_rule_for_a_whole_top_level_domain_is_a_warning(rule: str, warned: bool) -> None:
+    found = [str(each) for each in read_list(list_text([rule]), "chat.yaml", TODAY).warnings]
+    assert [each.startswith("chat.yaml:8: ") and "a whole top-level domain" in each for each in found] == [
+        True
+    ] * warned
 
 
 def test_a_rule_inside_of_a_suffix_may_name_another_part() -> None:

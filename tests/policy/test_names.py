@@ -46,6 +46,13 @@ def test_a_slip_is_answered_with_what_was_probably_meant(text: str, guess: str) 
     assert error.value.what == f'"{text}" is not a domain name; did you mean "{guess}"?'
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("text", ["x-" * 200_000, "".join(map(chr, range(0x4E00, 0x9000))), "é." * 200_000])
+def test_what_is_far_too_long_for_a_name_is_refused_at_once(text: str) -> None:
+    with pytest.raises(Malformed, match="is not a domain name"):
+        parse(text)
+
+
 @pytest.mark.parametrize(
     "text", ["", "..", "a" * 64 + ".test", "a." * 127 + "test", "2001:db8::1", "i❤.test", "a\0b", "ـa.test"]
 )

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.errors import Malformed
-from enforcer.policy.names import display, parse
-from enforcer.policy.patterns import matches, read_pattern
+from enforcer.policy.names import ROOT, display, parse
+from enforcer.policy.patterns import matches, matches_below, read_pattern
 from enforcer.policy.protections import covers
 from enforcer.policy.rules import Kind
+from enforcer.wire.name import parents
 
 CHAT = r"^wx[0-9]+\.qq\.test$"
 
@@ -25,7 +26,7 @@ CHAT = r"^wx[0-9]+\.qq\.test$"
         (r"^dnl-\d{1,2}\.geo\.test$", ["geo.test"]),
         (r"^[^.]+\.a_b\.test$", ["a_b.test"]),
         (r"^(a|b\.)c\.test$", ["ac.test", "b.c.test"]),
-        (r"^[a-z]+(|\.)qq\.test$", ["qq.test", "test"]),
+        (r"^[a-z]+(|\.)qq\.test$", ["test"]),
     ],
 )
 def test_a_pattern_knows_the_names_at_or_below_which_it_matches(text: str, tails: list[str]) -> None:
@@ -64,6 +65,10 @@ def test_a_pattern_knows_the_names_at_or_below_which_it_matches(text: str, tails
         (r"^a{x}\.qq\.test$", "write a repeat"),
         (r"^a+?\.qq\.test$", "character 4"),
         (r"^[^a-z0-9_.-]\.qq\.test$", "matches nothing"),
+        (r"^[]\.qq\.test$", "matches nothing"),
+        (r"^[^]a]\.qq\.test$", "matches nothing"),
+        (r"^[a-z]{64}\.qq\.test$", "is no name"),
+        (r"^\.[a-z]\.qq\.test$", "is no name"),
         ("^$", "does not end"),
     ],
 )
@@ -78,6 +83,24 @@ def test_a_pattern_describes_the_whole_name() -> None:
     assert not matches(CHAT, "awx1.qq.test")
     assert not matches(CHAT, "wx1.qq.test.org")
     assert not matches(CHAT, "wx1xqqxtest")
+
+
+@pytest.mark.parametrize(
+    ("text", "below"),
+    [
+        (r"^wx[0-9]+\.qq\.test$", {"qq.test"}),
+        (r"^wx.*\.qq\.test$", {"qq.test", "a.qq.test", "b.a.qq.test"}),
+        (r"^[a-z]{3}\.a\.qq\.test$", {"qq.test", "a.qq.test"}),
+        (r"^x(y|\.a)?\.qq\.test$", {"qq.test", "a.qq.test"}),
+        (r"^x(\.b)?(\.a|\.c)\.qq\.test$", {"qq.test", "a.qq.test", "b.a.qq.test"}),
+        (r"^[^.]{2,9}\.[a-c.]{3,}qq\.test$", {"qq.test", "a.qq.test", "b.a.qq.test"}),
+        (r"^a\.qq\.test$", {"qq.test"}),
+        (r"^.qq\.test$", set()),
+    ],
+)
+def test_a_pattern_knows_below_which_names_it_matches(text: str, below: set[str]) -> None:
+    names = ("qq.test", "a.qq.test", "b.a.qq.test", "q.test")
+    assert {name for name in names if matches_below(read_pattern(text).text, name)} == below
 
 
 SEQUENCES = st.recursive(
@@ -106,6 +129,7 @@ def test_every_match_of_a_pattern_lies_at_or_below_one_of_its_tails(text: str, d
         return
     if display(name) == shown:
         assert any(covers(Kind.SUFFIX, tail, name) for tail in pattern.tails)
+        assert all(matches_below(text, display(above)) for above in parents(name) if above != ROOT)
 
 
 @given(PATTERNS)
@@ -115,6 +139,7 @@ def test_a_pattern_matches_its_own_example(text: str) -> None:
     except Malformed:
         return
     assert matches(text, pattern.example)
+    assert display(parse(pattern.example)) == pattern.example
 
 
 @given(st.text("^$()[]{}|?*+\\.,-_abz019A ", max_size=30))

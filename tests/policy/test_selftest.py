@@ -4,7 +4,7 @@ from pathlib import Path
 from enforcer.policy.compiled import PolicySettings
 from enforcer.policy.lists import read_list
 from enforcer.policy.protections import Protection
-from enforcer.policy.rules import Kind, Mode
+from enforcer.policy.rules import Kind
 from enforcer.policy.selftest import self_test, tried
 from tests.policy.made import TODAY, a_list, a_policy, to
 
@@ -24,7 +24,7 @@ LIST = a_list(
 
 def test_a_policy_that_does_what_its_lists_say_passes() -> None:
     assert self_test(a_policy(LIST)) == []
-    assert self_test(a_policy(LIST, settings=PolicySettings(mode=Mode.MONITOR))) == []
+    assert self_test(a_policy(a_list("suffix: chat.test", more="mode: monitor"))) == []
 
 
 def test_the_shipped_lists_pass_together() -> None:

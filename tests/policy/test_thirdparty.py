@@ -63,7 +63,13 @@ def test_a_line_that_is_not_utf_8_is_a_bad_line() -> None:
     assert read_names([b"a.test\n", b"\xff.test\n"], Source("o", "o.txt", "ads")).bad_lines == (2,)
 
 
-@pytest.mark.parametrize("text", ["192.0.2.1\n", "192.0.2.0/24\n", "2001:db8::1\n"])
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("text", [":" * 100_000 + "!", "a-" * 100_000, "é" * 100_000, "||" + "^" * 100_000])
+def test_a_line_without_end_costs_no_time(text: str) -> None:
+    assert read(f"good.test\n{text}\n", Format.DOMAINS).bad_lines == (2,)
+
+
+@pytest.mark.parametrize("text", ["192.0.2.1\n", "192.0.2.0/24\n", "2001:db8::1\n", "::\n", "fe80::1%lo0\n"])
 def test_addresses_in_a_domain_list_are_ignored(text: str) -> None:
     found = read(text, Format.DOMAINS)
     assert (found.bad, found.ignored, found.suffixes) == (0, 1, {})

@@ -37,6 +37,11 @@ def test_a_trigger_has_one_form(kind: Kind, text: str, trigger: str) -> None:
         (Kind.CIDR, "chat.test", '"chat.test" is not a network; write one as in "203.0.113.0/24" or "2001:db8::/48"'),
         (
             Kind.CIDR,
+            "fe80::%1/64",
+            '"fe80::%1/64" is not a network; write one as in "203.0.113.0/24" or "2001:db8::/48"',
+        ),
+        (
+            Kind.CIDR,
             "::ffff:203.0.113.0/120",
             'network "::ffff:203.0.113.0/120" is IPv4 inside IPv6; write "203.0.113.0/24"',
         ),
@@ -49,6 +54,7 @@ def test_a_trigger_has_one_form(kind: Kind, text: str, trigger: str) -> None:
         (Kind.HTTP_PATH, "mmtls", 'path "mmtls" has no slash; write "/mmtls", or "host/path"'),
         (Kind.HTTP_PATH, "/", 'path "/" is every page of every host; write more of the path, or "host/"'),
         (Kind.HTTP_PATH, "/a b", 'path "/a b" has a blank or other scripts; write it percent-encoded, as it is sent'),
+        (Kind.HTTP_PATH, "/" + "a" * 201, "path of 201 characters; write its first 200, or fewer"),
         (Kind.HTTP_PATH, "a..b/x", '"a..b" is not a domain name; did you mean "a.b"?'),
     ],
 )
