@@ -25,6 +25,7 @@ from tests.tools import need
 
 CURL = ("--silent", "--show-error", "--include", "--max-time", "10")
 TYPE = "content-type: application/dns-message"
+PADDING = dns.edns.GenericOption(dns.edns.OptionType.PADDING, b"")
 
 
 @pytest.fixture
