@@ -144,17 +144,26 @@ class _Http2(_Engine):
 
     def __init__(self, line: _Connection) -> None:
         super().__init__(line)
-        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
-        self._h2.local_settings.update(
-            {
+        config = h2.config.H2Configuration(
+            client_side=False,
+            header_encoding=None,
+            validate_outbound_headers=False,  # ours are right; looking at them again costs
+            normalize_outbound_headers=False,
+        )
+        self._h2 = h2.connection.H2Connection(config)
+        self._h2.local_settings = h2.settings.Settings(
+            client=False,
+            initial_values={
                 h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS_MAX,
                 h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: HEADERS_MAX,
-            }
+            },
         )
+        self._h2.decoder.max_header_list_size = HEADERS_MAX
         self._h2.initiate_connection()
         self._requests: dict[int, _Request] = {}
         self._unsent: dict[int, bytes] = {}
         self._unacknowledged: dict[int, int] = {}
+        self._receiving = False
         self.flush()
 
     @property
@@ -163,22 +172,26 @@ class _Http2(_Engine):
         return True
 
     def receive(self, data: bytes) -> None:
-        """Take frames."""
+        """Take frames; what can be answered at once leaves in one write."""
+        self._receiving = True
+        failed = False
         try:
             for event in self._h2.receive_data(data):
                 self._take(event)
         except h2.exceptions.ProtocolError:
-            self.flush()  # the GOAWAY that says why
+            failed = True
+        finally:
+            self._receiving = False
+        self.flush()  # after an error, the GOAWAY that says why
+        if failed:
             self._line.end()
-            return
-        self.flush()
 
     def go_on(self) -> None:
         """Nothing waits here but what the client's window holds back."""
 
     def flush(self) -> None:
         """Write what the protocol has to say."""
-        data = self._h2.data_to_send()
+        data = b"" if self._receiving else self._h2.data_to_send()
         if data:
             self._line.write(data)
 
