@@ -172,6 +172,8 @@ class DnsWorker:
         finally:
             for server in self._servers:
                 server.close()
+            for door in self._doors:
+                door.close()
             for udp in self._udp:
                 udp.sock.close()
             self._spool.close()
