@@ -9,13 +9,14 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from enforcer.attempts.spool import Spool
 from enforcer.blocklists import compile_to, open_policy, shipped
 from enforcer.blocklists import load as load_lists
 from enforcer.config.load import check_services, load
-from enforcer.config.model import Config, Listener, Outside, Strategy, ThirdParty
+from enforcer.config.model import Config, Demand, Listener, Outside, Strategy, ThirdParty, UnknownToken
 from enforcer.config.values import Endpoint, Upstream
 from enforcer.counters import Counters, word
 from enforcer.decide.cache import Cache
@@ -33,15 +34,22 @@ from enforcer.policy.names import parse
 from enforcer.policy.selftest import self_test, tried
 from enforcer.policy.thirdparty import Format, Source
 from enforcer.policy.verdict import Client
+from enforcer.resolver.admission import Admission
 from enforcer.resolver.clients import Directory, Realm
+from enforcer.resolver.credentials import Credentials, TlsFiles
+from enforcer.resolver.doh import DohPath
+from enforcer.resolver.doors import Door
 from enforcer.resolver.fast import UdpPath
 from enforcer.resolver.handler import Clock, Conduct, Handler
-from enforcer.resolver.listeners import TcpLimits, TcpPath
+from enforcer.resolver.listeners import StreamPath, TcpLimits, TcpPath, TlsPath
 from enforcer.resolver.upstream import Manner, Upstreams, nameservers
+from enforcer.wire.doh import PATH as DOH_PATH
+from enforcer.wire.svcb import service
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 ORDERS_S = 0.2  # how often a worker looks whether its orders have changed
 RECEIVE_BUFFER = 4 << 20
+BACKLOG = 1024
 DRAIN_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -143,8 +151,11 @@ class DnsWorker:
         self._cache = Cache(config.resolver.cache.max_bytes // workers)
         self._directories: dict[str, Directory] = {}
         self._udp: list[UdpPath] = []
-        self._tcp: list[TcpPath] = []
+        self._streams: list[StreamPath] = []
+        self._credentials: list[Credentials] = []
         self._servers: list[asyncio.Server] = []
+        self._doors: list[Door] = []
+        self._welcoming: list[asyncio.Task[None]] = []
         self._orders_seen = (0, 0)  # the file's inode and time: two orders can be written in one tick of its clock
         self._unusable = ""
         self._generation = -1
@@ -161,6 +172,8 @@ class DnsWorker:
         finally:
             for server in self._servers:
                 server.close()
+            for door in self._doors:
+                door.close()
             for udp in self._udp:
                 udp.sock.close()
             self._spool.close()
@@ -179,7 +192,7 @@ class DnsWorker:
             await self._first_orders(handler, stop)
             if not stop.is_set():
                 handler.tick(wall_ms())  # which makes the first segment
-                await self._listen(loop)
+                await self._listen(loop, tasks)
                 gc.collect()
                 gc.freeze()  # what the start made stays; it need not be looked through again
                 ready()
@@ -202,29 +215,47 @@ class DnsWorker:
         )
 
     def _open_paths(self, handler: Handler) -> None:
-        """Bind every UDP socket now, so that a mistake shows before anything else happens; nothing is read yet."""
+        """Bind every socket now, so that a mistake shows before anything else happens; nothing is read yet."""
         words = self._counters.words
         limits = self._config.resolver.limits
         most = TcpLimits(limits.tcp_clients, limits.tcp_per_client, limits.tcp_idle_s)
         for listener in self._config.resolver.listeners:
             directory = Directory(realms_of(self._config, listener))
             self._directories[listener.name] = directory
-            sock = udp_socket(listener.udp)
-            self._udp.append(
-                UdpPath(sock, directory=directory, handler=handler, spool=self._spool, words=words, clock=CLOCK)
-            )
-            self._tcp.append(TcpPath(directory, handler, words, CLOCK, most))
-
-    async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        for listener, udp, tcp in zip(self._config.resolver.listeners, self._udp, self._tcp, strict=True):
-            loop.add_reader(udp.sock.fileno(), udp.readable)
-            try:
-                server = await loop.create_server(
-                    tcp.connection, str(listener.tcp.address), listener.tcp.port, reuse_port=True, backlog=1024
+            if listener.udp is not None:
+                sock = udp_socket(listener.udp)
+                self._udp.append(
+                    UdpPath(sock, directory=directory, handler=handler, spool=self._spool, words=words, clock=CLOCK)
                 )
-            except OSError as error:
-                raise Unavailable(f"{listener.tcp}: cannot listen on TCP ({error.strerror})") from error
-            self._servers.append(server)
+            if listener.tcp is not None:
+                self._open(listener, listener.tcp, TcpPath(directory, handler, words, CLOCK, most))
+            credentials = credentials_of(listener)
+            if credentials is not None:
+                self._credentials.append(credentials)
+            if credentials is not None and listener.tls is not None:
+                self._open(
+                    listener, listener.tls, TlsPath(directory, handler, words, CLOCK, most, credentials=credentials)
+                )
+            if credentials is not None and listener.https is not None:
+                self._open(
+                    listener, listener.https, DohPath(directory, handler, words, CLOCK, most, credentials=credentials)
+                )
+
+    def _open(self, listener: Listener, endpoint: Endpoint, path: StreamPath) -> None:
+        self._streams.append(path)
+        context = None if path.credentials is None else partial(path.credentials.context, path.transport)
+        sock = tcp_socket(endpoint)
+        self._doors.append(Door(sock, path, context=context, front_ends=listener.proxy_protocol_from))
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop, tasks: asyncio.TaskGroup) -> None:
+        for udp in self._udp:
+            loop.add_reader(udp.sock.fileno(), udp.readable)
+        for door in self._doors:
+            if door.is_plain:
+                self._servers.append(await loop.create_server(door.path.connection, sock=door.sock, backlog=BACKLOG))
+            else:
+                door.sock.listen(BACKLOG)
+                self._welcoming.append(tasks.create_task(door.serve(tasks)))
 
     async def _first_orders(self, handler: Handler, stop: asyncio.Event) -> None:
         """No policy, no answers: wait for the hub to have compiled one."""
@@ -258,6 +289,8 @@ class DnsWorker:
                 self._unusable = str(error)
                 _log.error("orders event=unusable error=%s", error)
             return self._generation >= 0
+        for directory in self._directories.values():
+            directory.follow(orders)
         for udp in self._udp:
             udp.follow(orders)
         self._orders_seen, self._unusable = seen, ""
@@ -283,8 +316,10 @@ class DnsWorker:
             now_ms = wall_ms()
             self._counters.words[heartbeat] = now_ms
             handler.tick(now_ms)
-            for tcp in self._tcp:
-                tcp.sweep()
+            for stream in self._streams:
+                stream.sweep()
+            for credentials in self._credentials:
+                credentials.follow()
             await asyncio.sleep(1)
 
     async def _sync(self) -> None:
@@ -300,9 +335,13 @@ class DnsWorker:
         """Give upstreams a moment for what was asked; the kernel sends us UDP until the socket is closed."""
         for server in self._servers:
             server.close()
+        for welcoming in self._welcoming:
+            welcoming.cancel()
+        for door in self._doors:
+            door.close()
         await asyncio.sleep(DRAIN_S)
-        for tcp in self._tcp:
-            tcp.close()
+        for stream in self._streams:
+            stream.close()
         for udp in self._udp:
             loop.remove_reader(udp.sock.fileno())
             udp.readable()
@@ -330,6 +369,7 @@ def conduct_of(config: Config) -> Conduct:
             rname=parse(resolver.soa.rname),
             sinkhole=resolver.sinkhole,
             chaos=resolver.chaos,
+            designated=designated_of(config),
         ),
         drop_outside=resolver.outside is Outside.DROP,
         name_clients=config.policy.notice.monitoring_notice_acknowledged,
@@ -344,6 +384,47 @@ def realms_of(config: Config, listener: Listener) -> tuple[Realm, ...]:
     )
 
 
+def credentials_of(listener: Listener) -> Credentials | None:
+    """The TLS side of a listener; None where it has none. Raises Unavailable when its files cannot be used."""
+    if listener.certificate is None or listener.key is None:
+        return None
+    files = TlsFiles(
+        certificate=listener.certificate,
+        key=listener.key,
+        client_ca=listener.client_ca,
+        client_required=listener.client_certificates is Demand.REQUIRED,
+        tokens=listener.token_file,
+    )
+    admission = Admission(
+        tokens=listener.tokens is not None,
+        required=listener.tokens is Demand.REQUIRED,
+        strictest=listener.unknown_token is UnknownToken.STRICTEST,
+        name=listener.server_name,
+    )
+    return Credentials(listener.name, files, admission)
+
+
+def designated_of(config: Config) -> dict[str, tuple[bytes, ...]]:
+    """By realm, the encrypted ways to ask us that anybody there may take (RFC 9462 §4): DoH first, then DoT."""
+    found: dict[str, tuple[bytes, ...]] = {}
+    for realm in config.realms:
+        ways: list[bytes] = []
+        for listener in config.resolver.listeners:
+            if listener.name not in realm.listeners or listener.server_name is None or listener.demands_proof:
+                continue
+            target = parse(listener.server_name)
+            for endpoint, alpn, path in (
+                (listener.https, ("h2", "http/1.1"), f"{DOH_PATH}{{?dns}}"),
+                (listener.tls, ("dot",), None),
+            ):
+                if endpoint is not None:
+                    hints = () if endpoint.address.is_unspecified else (endpoint.address,)
+                    data = service(len(ways) + 1, target, alpn=alpn, port=endpoint.port, addresses=hints, dohpath=path)
+                    ways.append(data)
+        found[realm.name] = tuple(ways)
+    return found
+
+
 def workers_of(config: Config) -> int:
     """How many DNS workers a configuration asks for."""
     return config.resolver.workers or len(os.sched_getaffinity(0))
@@ -353,7 +434,7 @@ def upstreams_of(config: Config) -> tuple[tuple[str, int], ...]:
     """The upstreams' addresses and ports: as configured, else this machine's own name servers but for ourselves."""
     upstreams = config.resolver.upstreams
     if not upstreams:
-        ours = [listener.udp for listener in config.resolver.listeners]
+        ours = [endpoint for listener in config.resolver.listeners for _, endpoint in listener.endpoints]
         upstreams = tuple(
             upstream
             for upstream in map(Upstream, nameservers(_text(RESOLV_CONF)))
@@ -374,6 +455,22 @@ def _text(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
+
+
+def tcp_socket(endpoint: Endpoint) -> socket.socket:
+    """A TCP socket that several workers share, bound. Raises Unavailable when it cannot be."""
+    family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    try:
+        sock.bind((str(endpoint.address), endpoint.port))
+    except OSError as error:
+        sock.close()
+        raise Unavailable(f"{endpoint}: cannot listen on TCP ({error.strerror})") from error
+    return sock
 
 
 def udp_socket(endpoint: Endpoint) -> socket.socket:

@@ -47,6 +47,20 @@ class Outside(StrEnum):
     DROP = "drop"
 
 
+class Demand(StrEnum):
+    """Whether a client must show something."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
+class UnknownToken(StrEnum):
+    """What a client without a valid token gets: nothing, or answers without any exemption, pause or mere monitoring."""
+
+    REFUSE = "refuse"
+    STRICTEST = "strictest"
+
+
 class Index(StrEnum):
     """Where the attempts are indexed for look-ups."""
 
@@ -162,7 +176,10 @@ class Realm(Section):
 
     name: Identifier = Field(description="The realm's name in records.", examples=["apn-gov"])
     networks: tuple[Within, ...] = Field(
-        min_length=1, description="Its clients' networks.", examples=[["10.20.0.0/16", "2001:db8:20::/48"]]
+        (),
+        description="Its clients' networks; none where every listener wants tokens or client certificates, "
+        "and who shows one may be anywhere.",
+        examples=[["10.20.0.0/16", "2001:db8:20::/48"]],
     )
     listeners: tuple[Identifier, ...] = Field(
         min_length=1,
@@ -175,13 +192,73 @@ class Realm(Section):
 
 
 class Listener(Section):
-    """An address at which the resolver is asked. Both transports, as RFC 7766 §5 wants: long answers need TCP."""
-
-    later = frozenset({"tls", "https", "certificate", "key", "tokens"})
+    """Where the resolver is asked: in clear text over UDP and TCP, both as RFC 7766 §5 wants; over TLS; or all."""
 
     name: Identifier = Field(description="What realms call it.", examples=["dns"])
-    udp: Listen = Field(description="Address and port for UDP.", examples=["127.0.0.1:5300"])
-    tcp: Listen = Field(description="Address and port for TCP.", examples=["127.0.0.1:5300"])
+    udp: Listen | None = Field(None, description="Address and port for UDP.", examples=["127.0.0.1:5300"])
+    tcp: Listen | None = Field(None, description="Address and port for TCP.", examples=["127.0.0.1:5300"])
+    tls: Listen | None = Field(None, description="Address and port for DNS over TLS.", examples=["127.0.0.1:5853"])
+    https: Listen | None = Field(
+        None, description="Address and port for DNS over HTTPS, path /dns-query.", examples=["127.0.0.1:5443"]
+    )
+    certificate: File | None = Field(
+        None, description="The certificate chain, PEM; read again when it changes.", examples=["dns.pem"]
+    )
+    key: File | None = Field(
+        None, description="The certificate's key, PEM without a pass phrase.", examples=["dns.key"]
+    )
+    server_name: Domain | None = Field(
+        None,
+        description="The name in the certificate. Clients are told of it by discovery (RFC 9462), unless a token or a "
+        "client certificate is required; a token stands right under it in a DoT client's server name.",
+    )
+    client_ca: File | None = Field(None, description="Certificates of those who sign client certificates, PEM.")
+    client_certificates: Annotated[Demand, choice(Demand)] = Field(
+        Demand.REQUIRED, description="With client_ca: whether a connection without a client certificate is refused."
+    )
+    tokens: Annotated[Demand, choice(Demand)] | None = Field(
+        None, description="Device tokens, in the path /dns-query/TOKEN or the server name TOKEN.SERVER_NAME."
+    )
+    token_file: File | None = Field(
+        None,
+        description="A line for each token, DEVICE SHA256; the hash is of the token in lower case. Read again when it "
+        "changes.",
+    )
+    unknown_token: Annotated[UnknownToken, choice(UnknownToken)] = Field(
+        UnknownToken.REFUSE, description="What a client gets whose token is not known, or missing where it is required."
+    )
+    proxy_protocol_from: tuple[Within, ...] = Field(
+        (),
+        description="Front ends that begin each TCP or TLS connection with a PROXY protocol header of version 2; "
+        "without one theirs are closed. Nobody else's header is believed.",
+    )
+
+    @property
+    def streams(self) -> tuple[tuple[str, Endpoint], ...]:
+        """What it listens on over TCP, each by its key."""
+        found = (("tcp", self.tcp), ("tls", self.tls), ("https", self.https))
+        return tuple((key, endpoint) for key, endpoint in found if endpoint is not None)
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        """All that it listens on, each by its key."""
+        return self.streams if self.udp is None else (("udp", self.udp), *self.streams)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it has a transport over TLS."""
+        return self.tls is not None or self.https is not None
+
+    @property
+    def demands_proof(self) -> bool:
+        """Whether nobody is served without a token or a client certificate."""
+        certified = self.client_ca is not None and self.client_certificates is Demand.REQUIRED
+        return certified or self.tokens is Demand.REQUIRED
+
+    @property
+    def takes_proof(self) -> bool:
+        """Whether a client can show a token or a client certificate."""
+        return self.client_ca is not None or self.tokens is not None
 
 
 class Soa(Section):

@@ -9,11 +9,12 @@ passed        the answer as this client gets it
 refused       the answer up to the banned name, when one was found
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
@@ -59,7 +60,8 @@ class Manners:
 
     block_ttl: seconds that a blocked answer may be kept. ede_code, ede_text: why, for the user. mname, rname: of the
     SOA record in our own negative answers. sinkhole: addresses for the answer `sinkhole`. chaos: the text for
-    version.bind and id.server; None: REFUSED.
+    version.bind and id.server; None: REFUSED. designated: by realm, the SVCB RDATA of the encrypted ways to ask us
+    (RFC 9462 §4).
     """
 
     block_ttl: int
@@ -69,6 +71,7 @@ class Manners:
     rname: Name
     sinkhole: tuple[IPv4Address | IPv6Address, ...] = ()
     chaos: str | None = None
+    designated: Mapping[str, tuple[bytes, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ def _local_names() -> dict[Name, Rcode]:
 
 _LOCAL = _local_names()
 _LOCALHOST = parse("localhost")
+_DISCOVERY = parse("_dns.resolver.arpa")
 _LOOPBACK = {_A: IPv4Address("127.0.0.1").packed, _AAAA: IPv6Address("::1").packed}
 
 
@@ -156,7 +160,7 @@ def begin(query: dns.Query, client: Client, policy: Policy, now: datetime, manne
     verdict = policy.judge(Destination(Layer.DNS, name=query.qname), client, now)
     if verdict.action is Action.BLOCK:
         return _blocked(query, verdict, manners)
-    local = _answered_here(query, manners)
+    local = _answered_here(query, client, manners)
     if local is not None:
         return local
     return Ask(verdict if verdict.action is Action.OBSERVE else None)
@@ -307,7 +311,7 @@ def _pointed(query: dns.Query, answer: Answer, manners: Manners) -> bytes:
     )
 
 
-def _answered_here(query: dns.Query, manners: Manners) -> Reply | None:
+def _answered_here(query: dns.Query, client: Client, manners: Manners) -> Reply | None:
     qname = query.qname
     owner = qname if qname in _LOCAL else next((name for name in parents(qname) if name in _LOCAL), None)
     if owner is None:
@@ -317,6 +321,17 @@ def _answered_here(query: dns.Query, manners: Manners) -> Reply | None:
     if owner == _LOCALHOST and query.qtype in _LOOPBACK:
         record = dnswrite.record(dnswrite.pointer(0), query.qtype, manners.block_ttl, _LOOPBACK[query.qtype])
         wire = dnswrite.reply(query.id, query.flags, query.question, Rcode.NOERROR, answer=record, ancount=1, edns=edns)
+    elif qname == _DISCOVERY and query.qtype == RRType.SVCB and (designated := manners.designated.get(client.realm)):
+        records = [dnswrite.record(dnswrite.pointer(0), RRType.SVCB, manners.block_ttl, data) for data in designated]
+        wire = dnswrite.reply(
+            query.id,
+            query.flags,
+            query.question,
+            Rcode.NOERROR,
+            answer=b"".join(records),
+            ancount=len(records),
+            edns=edns,
+        )
     else:
         soa = dnswrite.soa(at, mname=manners.mname, rname=manners.rname, ttl=manners.block_ttl)
         wire = dnswrite.reply(query.id, query.flags, query.question, _LOCAL[owner], authority=soa, nscount=1, edns=edns)

@@ -28,6 +28,7 @@ from enforcer.devices.device import Address, Binding
 from enforcer.devices.registry import Registry
 from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
 from enforcer.folders import Folders
+from enforcer.hub.certificates import expiries
 from enforcer.hub.compiler import Compiled
 from enforcer.hub.control import Answer, Request, control_socket, number_of, text_of
 from enforcer.hub.lock import hub_lock
@@ -170,6 +171,7 @@ class Hub:
             log_sequence=self._log.seq,
             log_writable=self._recorder.trouble is None,
             index_lag=self._log.seq - self._index_seq,
+            certificates=expiries(self.config.resolver.listeners),
         )
 
     def health(self) -> str | None:

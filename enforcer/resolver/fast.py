@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from enforcer.attempts.spool import R_FIRST, R_LAST, R_SECOND, Spool
+from enforcer.counters import Transport
 from enforcer.orders import Orders
 from enforcer.resolver.clients import Directory, Group, Rendered
 from enforcer.resolver.handler import Clock, Handler, Silence, Waiter
@@ -122,7 +123,7 @@ class UdpPath:
         at = index * PLACE
         wire = self._batch.buffer[at : at + length]
         answer = self._handler.answer(
-            wire, self._groups[client], stream=False, waiter=lambda: self._waiter(index, client)
+            wire, self._groups[client], Transport.UDP, waiter=lambda: self._waiter(index, client)
         )
         return answer if isinstance(answer, Silence) else answer[0]
 

@@ -1,15 +1,16 @@
 """The parameters of SVCB and HTTPS records (RFC 9460 §2.2, §7)."""
 
 import struct
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
 from enforcer.errors import Malformed
 from enforcer.wire.dns import Record
 from enforcer.wire.dnscodes import RRType
-from enforcer.wire.name import skip_name
+from enforcer.wire.name import Name, skip_name
 
 _PARAMETER = struct.Struct("!2H")
-_IPV4HINT, _ECH, _IPV6HINT = 4, 5, 6
+_ALPN, _PORT, _IPV4HINT, _ECH, _IPV6HINT, _DOHPATH = 1, 3, 4, 5, 6, 7
 
 
 def parameters(wire: bytes, record: Record) -> dict[int, bytes]:
@@ -62,3 +63,27 @@ def _split(data: bytes | None, size: int) -> list[bytes]:
     if not data or len(data) % size:
         raise Malformed(f"SvcParam: a hint of {len(data)} octets is no list of addresses of {size}")
     return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def service(
+    priority: int,
+    target: Name,
+    *,
+    alpn: tuple[str, ...],
+    port: int,
+    addresses: Iterable[IPv4Address | IPv6Address] = (),
+    dohpath: str | None = None,
+) -> bytes:
+    """The RDATA of an SVCB record in ServiceMode (§2.2); `dohpath` is a URI template (RFC 9461 §5)."""
+    found = {4: b"", 6: b""}
+    for address in addresses:
+        found[address.version] += address.packed
+    values = {
+        _ALPN: b"".join(bytes((len(name),)) + name.encode("ascii") for name in alpn),
+        _PORT: port.to_bytes(2),
+        _IPV4HINT: found[4],
+        _IPV6HINT: found[6],
+        _DOHPATH: (dohpath or "").encode("ascii"),
+    }
+    pairs = [_PARAMETER.pack(key, len(value)) + value for key, value in sorted(values.items()) if value]
+    return b"".join((priority.to_bytes(2), target, *pairs))

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from enforcer.config.model import Config, Index, Outside, Section, Strategy
+from enforcer.config.model import Config, Demand, Index, Outside, Section, Strategy, UnknownToken
 from enforcer.config.values import Endpoint, Upstream
 from enforcer.policy.rules import Answer, Evidence, Mode
 from enforcer.policy.thirdparty import Format
@@ -48,7 +48,24 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
         },
         "realms": ({"name": "home", "networks": ("127.0.0.0/8",), "listeners": ("dns",), "mode": Mode.ENFORCE},),
         "resolver": {
-            "listeners": ({"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300"},),
+            "listeners": (
+                {
+                    "name": "dns",
+                    "udp": "127.0.0.1:5300",
+                    "tcp": "127.0.0.1:5300",
+                    "tls": None,
+                    "https": None,
+                    "certificate": None,
+                    "key": None,
+                    "server_name": None,
+                    "client_ca": None,
+                    "client_certificates": Demand.REQUIRED,
+                    "tokens": None,
+                    "token_file": None,
+                    "unknown_token": UnknownToken.REFUSE,
+                    "proxy_protocol_from": (),
+                },
+            ),
             "upstreams": "auto",
             "strategy": Strategy.FASTEST,
             "answer": Answer.NXDOMAIN,

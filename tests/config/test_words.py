@@ -94,12 +94,6 @@ def test_what_the_design_has_and_this_version_has_not_is_refused(refused: Refuse
     assert refused({path: ""}) == [f"{path}: {LATER}"]
 
 
-@pytest.mark.parametrize("key", ["tls", "https", "certificate", "key", "tokens"])
-def test_encrypted_listeners_are_not_supported_yet(refused: Refused, key: str) -> None:
-    listener = {"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300", key: "x"}
-    assert refused({"resolver.listeners": [listener]}) == [f"resolver.listeners[0].{key}: {LATER}"]
-
-
 @pytest.mark.parametrize("key", ["proxy_modes", "interfaces"])
 def test_realms_of_proxies_and_gateways_are_not_supported_yet(refused: Refused, key: str) -> None:
     realm = {"name": "home", "networks": ["127.0.0.0/8"], "listeners": ["dns"], key: []}

@@ -15,7 +15,7 @@ import dns.rrset
 
 from enforcer.attempts.block import Entry, decode_entry
 from enforcer.attempts.spool import Segment, Spool, segments
-from enforcer.counters import Counters, word
+from enforcer.counters import Counters, Transport, word
 from enforcer.decide.cache import Cache
 from enforcer.decide.dns import Manners
 from enforcer.orders import Grant, Orders, Pause
@@ -194,7 +194,7 @@ class Desk:
         self.orders = replace(self.orders, generation=generation, pauses=pauses, grants=grants)
         self.directory.follow(self.orders)
 
-    def ask(self, wire: bytes, client: str = PHONE, *, stream: bool = False) -> bytes | None:
+    def ask(self, wire: bytes, client: str = PHONE, *, transport: Transport = Transport.UDP) -> bytes | None:
         """The answer, given now or later in the same call; None for none."""
         address = ip_address(client)
         now = NOW.fromtimestamp(self.hands.ms // 1000, NOW.tzinfo)
@@ -207,7 +207,7 @@ class Desk:
 
             return give
 
-        answer = self.handler.answer(wire, self.directory.group(address, now), stream, waiter)
+        answer = self.handler.answer(wire, self.directory.group(address, now), transport, waiter)
         if isinstance(answer, Silence):
             return self.late[before] if len(self.late) > before else None
         rendered, reply = answer

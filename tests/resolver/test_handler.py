@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enforcer.counters import Transport
 from enforcer.decide import dns as decide
 from enforcer.orders import Grant, Pause
 from enforcer.policy.names import parse
@@ -106,7 +107,7 @@ def test_d12_octets_behind_the_last_record_are_not_relayed(desk: Desk) -> None:
 def test_d13_a_large_answer_is_cut_over_udp_and_whole_over_tcp(desk: Desk) -> None:
     query = a_query("large.ok.test", "TXT")
     for _ in range(2):
-        cut, whole = read(desk.ask(query)), read(desk.ask(query, stream=True))
+        cut, whole = read(desk.ask(query)), read(desk.ask(query, transport=Transport.TCP))
         assert (bool(cut.flags & dns.flags.TC), cut.answer) == (True, [])
         assert (bool(whole.flags & dns.flags.TC), len(whole.answer)) == (False, 1)
 
@@ -185,7 +186,7 @@ def test_u7_one_who_cannot_be_answered_does_not_keep_the_others_waiting(
 
         return give
 
-    desk.handler.answer(a_query("www.ok.test"), desk.directory.group(ip_address(PHONE), NOW), False, broken)
+    desk.handler.answer(a_query("www.ok.test"), desk.directory.group(ip_address(PHONE), NOW), Transport.UDP, broken)
     desk.ask(a_query("www.ok.test"))
     desk.upstreams.release()
     assert rcode(desk.late[0]) == "NOERROR"
@@ -423,8 +424,8 @@ def test_what_is_asked_often_stays_in_a_full_cache(tmp_path: Path) -> None:
 def test_over_tcp_nothing_is_kept_by_octets(desk: Desk) -> None:
     group = desk.directory.group(ip_address(PHONE), NOW)
     for name in ("chat.test", "www.ok.test", "large.ok.test"):
-        desk.ask(a_query(name), stream=True)
-        desk.ask(a_query(name), stream=True)
+        desk.ask(a_query(name), transport=Transport.TCP)
+        desk.ask(a_query(name), transport=Transport.TCP)
     assert group.by_octets == {}
 
 
@@ -452,18 +453,18 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @settings(max_examples=150)
-@given(st.lists(st.binary(max_size=80) | damaged(), min_size=1, max_size=8), st.booleans())
-def test_no_octets_raise_or_get_a_banned_name_answered(wires: Sequence[bytes], stream: bool) -> None:
+@given(st.lists(st.binary(max_size=80) | damaged(), min_size=1, max_size=8), st.sampled_from(Transport))
+def test_no_octets_raise_or_get_a_banned_name_answered(wires: Sequence[bytes], transport: Transport) -> None:
     with TemporaryDirectory() as folder:
         desk = Desk(Path(folder))
         for wire in wires:
             before = desk.recorded
-            reply = desk.ask(wire, stream=stream)
+            reply = desk.ask(wire, transport=transport)
             if reply is None:
                 continue
             assert reply[:2] == wire[:2]
             assert reply[2] & 0x80
-            assert stream or len(reply) <= 1232
+            assert transport.stream or len(reply) <= 1232
             query = decide.screen(wire)
             if isinstance(query, Query) and query.qclass != 3 and CHAT in (query.qname, *parents(query.qname)):
                 assert (reply[3] & 0xF, reply[6:8], desk.recorded) == (3, b"\0\0", before + 1)
@@ -507,7 +508,7 @@ STEPS = st.lists(
             st.just("ask"),
             st.sampled_from([*BANNED, "www.ok.test", "www.seen.test", "never-cloaked.ok.test", "never.seen.test"]),
             st.sampled_from([PHONE, TABLET, "2001:db8::1"]),
-            st.booleans(),
+            st.sampled_from(Transport),
         ),
         st.tuples(st.just("pass"), st.sampled_from([0.2, 1, 15, 61, 700])),
         st.tuples(st.just("follow"), st.booleans()),
@@ -527,8 +528,8 @@ def test_the_counts_of_all_rows_are_the_blocks_that_were_answered(
         desk = Desk(Path(folder), capacity=capacity, window_s=window_s)
         for number, step in enumerate(steps):
             match step:
-                case ("ask", str(name), str(client), bool(stream)):
-                    desk.ask(a_query(name, number=number), client, stream=stream)
+                case ("ask", str(name), str(client), Transport() as transport):
+                    desk.ask(a_query(name, number=number), client, transport=transport)
                 case ("pass", float() | int() as seconds):
                     desk.hands.pass_s(seconds)
                     desk.handler.tick(desk.hands.ms)
