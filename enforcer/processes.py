@@ -35,6 +35,7 @@ from enforcer.resolver.clients import Directory, Realm
 from enforcer.resolver.fast import UdpPath
 from enforcer.resolver.handler import Clock, Conduct, Handler
 from enforcer.resolver.listeners import TcpLimits, TcpPath
+from enforcer.resolver.pace import Pace
 from enforcer.resolver.upstream import Manner, Upstreams, nameservers
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -199,7 +200,15 @@ class DnsWorker:
             self._directories[listener.name] = directory
             sock = udp_socket(listener.udp)
             self._udp.append(
-                UdpPath(sock, directory=directory, handler=handler, spool=self._spool, words=words, clock=CLOCK)
+                UdpPath(
+                    sock,
+                    directory=directory,
+                    handler=handler,
+                    spool=self._spool,
+                    words=words,
+                    clock=CLOCK,
+                    pace=pace_of(self._config),
+                )
             )
             self._tcp.append(TcpPath(directory, handler, words, CLOCK, most))
 
@@ -256,6 +265,8 @@ class DnsWorker:
         for listener in config.resolver.listeners:
             if listener.name in self._directories:
                 self._directories[listener.name].serve(realms_of(config, listener))
+        for udp in self._udp:
+            udp.limit(pace_of(config))
         self._generation = orders.generation
         self._counters.words[word("worker_generation")] = orders.generation
         _log.info("policy event=in_force ruleset=%s generation=%d", orders.policy[:12], orders.generation)
@@ -317,6 +328,12 @@ def realms_of(config: Config, listener: Listener) -> tuple[Realm, ...]:
     return tuple(
         Realm(realm.name, realm.networks, realm.mode) for realm in config.realms if listener.name in realm.listeners
     )
+
+
+def pace_of(config: Config) -> Pace:
+    """How fast the configuration lets one client ask."""
+    limits = config.resolver.limits
+    return Pace(limits.per_client_qps, limits.burst, limits.trusted_forwarders)
 
 
 def workers_of(config: Config) -> int:

@@ -212,8 +212,16 @@ class Cache(Section):
 class Limits(Section):
     """What one client, and all clients, may take. Each worker counts for itself, at each listener."""
 
-    later = frozenset({"per_client_qps", "burst", "trusted_forwarders"})
-
+    per_client_qps: int = Field(
+        50,
+        ge=0,
+        le=1_000_000,
+        description="UDP queries a second of one client address; above them they are dropped. 0 is no limit.",
+    )
+    burst: int = Field(200, ge=1, le=1_000_000, description="UDP queries that it may ask at once before that.")
+    trusted_forwarders: tuple[Within, ...] = Field(
+        (), description="Networks of forwarders that ask for many clients: no limit on their UDP queries."
+    )
     tcp_per_client: int = Field(20, ge=1, le=10_000, description="TCP connections of one client address.")
     tcp_clients: int = Field(1_000, ge=1, le=100_000, description="TCP connections of all clients.")
     tcp_idle_s: float = Field(10.0, ge=1, le=300, description="Seconds until an idle TCP connection is closed.")
