@@ -326,7 +326,9 @@ def conduct_of(config: Config) -> Conduct:
 def realms_of(config: Config, listener: Listener) -> tuple[Realm, ...]:
     """The realms that ask at a listener."""
     return tuple(
-        Realm(realm.name, realm.networks, realm.mode) for realm in config.realms if listener.name in realm.listeners
+        Realm(realm.name, realm.networks, realm.mode, realm.ech or config.resolver.ech)
+        for realm in config.realms
+        if listener.name in realm.listeners
     )
 
 

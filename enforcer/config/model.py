@@ -29,6 +29,7 @@ from enforcer.config.fields import (
     choice,
 )
 from enforcer.config.values import Endpoint
+from enforcer.decide.dns import Ech
 from enforcer.policy.rules import Answer, Evidence, Mode
 from enforcer.policy.thirdparty import Format
 
@@ -172,6 +173,9 @@ class Realm(Section):
     mode: Annotated[Mode, choice(Mode)] = Field(
         Mode.ENFORCE, description="enforce or monitor, in this realm; by default what policy.mode says."
     )
+    ech: Annotated[Ech, choice(Ech)] | None = Field(
+        None, description="pass, strip or drop_https, in this realm; by default what resolver.ech says."
+    )
 
 
 class Listener(Section):
@@ -237,7 +241,7 @@ class Timeouts(Section):
 class Resolver(Section):
     """The filtering DNS resolver."""
 
-    later = frozenset({"ech", "local"})
+    later = frozenset({"local"})
 
     listeners: tuple[Listener, ...] = Field(
         min_length=1,
@@ -257,6 +261,11 @@ class Resolver(Section):
     block_ttl: int = Field(60, ge=10, le=300, description="Seconds for which clients may keep a blocked answer.")
     soa: Soa = Field(Soa(), description="The SOA of a blocked answer.")
     ede: Ede = Field(Ede(), description="The Extended DNS Error of a blocked answer.")
+    ech: Annotated[Ech, choice(Ech)] = Field(
+        Ech.STRIP,
+        description="Keys for Encrypted ClientHello in answers: strip takes them out, but not for clients that ask for "
+        "signatures (DO); drop_https also answers NODATA for HTTPS records; pass leaves them. Realms can differ.",
+    )
     cache: Cache = Field(Cache(), description="The cache of upstream answers.")
     nat64: tuple[Nat64, ...] = Field(
         (IPv6Network("64:ff9b::/96"),), description="NAT64 prefixes: addresses inside are judged as IPv4 (RFC 6052)."

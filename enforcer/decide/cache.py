@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from enforcer.wire import dns
+from enforcer.wire.dnscut import without_ech
 
 TTL_MAX = 86_400  # RFC 8767 §4
 NEGATIVE_TTL_MAX = 10_800  # RFC 2308 §5
@@ -28,8 +29,8 @@ type Key = tuple[bytes, int]
 class Cached:
     """One answer without OPT, as upstream sent it, to be given out with its TTLs counted down.
 
-    ttls: each TTL with its offset. stored, until: when it came, and when it expires. Others hold it by a weak
-    reference alone, so that it ends when the cache drops it.
+    ttls: each TTL with its offset. stored, until: when it came, and when it expires. bare: the same without ECH keys;
+    None where there are none. Others hold it by a weak reference alone, so that it ends when the cache drops it.
     """
 
     wire: bytes
@@ -37,11 +38,13 @@ class Cached:
     ttls: tuple[tuple[int, int], ...]
     stored: float
     until: float
+    bare: "Cached | None" = None
 
     @property
     def size(self) -> int:
         """Octets that the entry counts for."""
-        return len(self.wire) + OVERHEAD + RECORD * len(self.ttls)
+        own = len(self.wire) + OVERHEAD + RECORD * len(self.ttls)
+        return own if self.bare is None else own + self.bare.size
 
     def at(self, now: float) -> bytearray:
         """The message as it is to be given out now: every TTL less the time it was kept, the same all of a second."""
@@ -57,7 +60,7 @@ def cacheable(wire: bytes, response: dns.Response, now: float, max_ttl: int) -> 
 
     wire: the message without OPT and trailing octets. Positive answers live as long as their shortest TTL, at most
     max_ttl seconds; negative ones as their SOA says, and without an SOA not at all (RFC 2308 §5). Raises Malformed
-    for an SOA that is none.
+    for an SOA that is none, and for parameters of SVCB and HTTPS that are none.
     """
     most = min(max_ttl, TTL_MAX)
     lifetime = min((record.ttl for record in response.records), default=0)
@@ -68,8 +71,17 @@ def cacheable(wire: bytes, response: dns.Response, now: float, max_ttl: int) -> 
         lifetime = 0 if negative is None else lifetime
     if response.tc or response.rcode not in (0, _NXDOMAIN):
         lifetime = 0
-    ttls = tuple([(record.ttl_at, min(record.ttl, most)) for record in response.records])
-    return Cached(wire, response, ttls, now, now + min(lifetime, most))
+    until = now + min(lifetime, most)
+    plain = without_ech(wire, response)
+    if plain is None:
+        return Cached(wire, response, _ttls(response, most), now, until)
+    stripped = dns.read_response(plain)
+    bare = Cached(plain, stripped, _ttls(stripped, most), now, until)
+    return Cached(wire, response, _ttls(response, most), now, until, bare)
+
+
+def _ttls(response: dns.Response, most: int) -> tuple[tuple[int, int], ...]:
+    return tuple([(record.ttl_at, min(record.ttl, most)) for record in response.records])
 
 
 class Cache:

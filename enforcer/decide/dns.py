@@ -2,7 +2,7 @@
 
 screen        is it a query that we take at all?                      else nothing, or an error
 begin         1 policy on the question: a banned name is never local, cached or forwarded
-              2 names that are answered here: signals to clients, special-use names
+              2 what is answered here: signals to clients, special-use names, HTTPS records that are not given out
               3 else it is asked for
 judge_answer  policy on what the answer gives away: names of its chain, addresses
 passed        the answer as this client gets it
@@ -32,7 +32,7 @@ STREAM_MAX = 0xFFFF  # octets that the length before a message over TCP can say
 EDE_FORGED, EDE_PROHIBITED, EDE_NOT_REACHABLE, EDE_NETWORK_ERROR, EDE_INVALID = 4, 18, 22, 23, 24
 CHAIN_MAX = 16
 
-_A, _AAAA, _ANY, _CNAME = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME))
+_A, _AAAA, _ANY, _CNAME, _HTTPS = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME, RRType.HTTPS))
 _TRANSFERS = (int(RRType.AXFR), int(RRType.IXFR))
 _IN, _CH = int(RRClass.IN), int(RRClass.CH)
 _QR, _TC, _RD, _RA, _CD = 0x8000, 0x0200, 0x0100, 0x0080, 0x0010
@@ -51,6 +51,18 @@ class Outcome(StrEnum):
     NOTIMP = "notimp"
     SERVFAIL = "servfail"
     DROPPED = "dropped"
+
+
+class Ech(StrEnum):
+    """What becomes of the keys for Encrypted ClientHello in answers (RFC 9848), which hide names from the gateway.
+
+    PASS: nothing. STRIP: they are taken out of SVCB and HTTPS records, but not for a client that asks for signatures
+    (DO), which would not hold any more. DROP_HTTPS: besides, a question for HTTPS records is answered NODATA.
+    """
+
+    PASS = "pass"  # noqa: S105 (no password)
+    STRIP = "strip"
+    DROP_HTTPS = "drop_https"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +161,9 @@ def failed(query: dns.Query, text: str, *, network: bool) -> Reply:
     return _error(query, Rcode.SERVFAIL, Outcome.SERVFAIL, code, text)
 
 
-def begin(query: dns.Query, client: Client, policy: Policy, now: datetime, manners: Manners) -> Reply | Ask:
+def begin(
+    query: dns.Query, client: Client, policy: Policy, now: datetime, manners: Manners, *, ech: Ech = Ech.PASS
+) -> Reply | Ask:
     """Decide on the question alone: blocked, answered here, or to be asked for."""
     if query.qclass == _CH:
         return _chaos(query, manners)
@@ -159,6 +173,10 @@ def begin(query: dns.Query, client: Client, policy: Policy, now: datetime, manne
     local = _answered_here(query, manners)
     if local is not None:
         return local
+    if ech is Ech.DROP_HTTPS and query.qtype == _HTTPS:
+        observed = verdict.action is Action.OBSERVE
+        wire = _negative(query, Rcode.NOERROR, dnswrite.pointer(0), manners)
+        return Reply(wire, Outcome.OBSERVED, verdict) if observed else Reply(wire, Outcome.LOCAL)
     return Ask(verdict if verdict.action is Action.OBSERVE else None)
 
 
@@ -318,9 +336,15 @@ def _answered_here(query: dns.Query, manners: Manners) -> Reply | None:
         record = dnswrite.record(dnswrite.pointer(0), query.qtype, manners.block_ttl, _LOOPBACK[query.qtype])
         wire = dnswrite.reply(query.id, query.flags, query.question, Rcode.NOERROR, answer=record, ancount=1, edns=edns)
     else:
-        soa = dnswrite.soa(at, mname=manners.mname, rname=manners.rname, ttl=manners.block_ttl)
-        wire = dnswrite.reply(query.id, query.flags, query.question, _LOCAL[owner], authority=soa, nscount=1, edns=edns)
+        wire = _negative(query, _LOCAL[owner], at, manners)
     return Reply(wire, Outcome.LOCAL)
+
+
+def _negative(query: dns.Query, rcode: int, owner: bytes, manners: Manners) -> bytes:
+    """A negative answer that policy has no part in."""
+    edns = None if query.edns is None else ReplyEdns(PAYLOAD, query.edns.do)
+    soa = dnswrite.soa(owner, mname=manners.mname, rname=manners.rname, ttl=manners.block_ttl)
+    return dnswrite.reply(query.id, query.flags, query.question, rcode, authority=soa, nscount=1, edns=edns)
 
 
 def _chaos(query: dns.Query, manners: Manners) -> Reply:

@@ -18,7 +18,7 @@ from enforcer.attempts.spool import NO_ROW, Spool
 from enforcer.counters import word
 from enforcer.decide import dns as decide
 from enforcer.decide.cache import Cache, Cached, Failures, cacheable
-from enforcer.decide.dns import Manners, Outcome, Reply
+from enforcer.decide.dns import Ech, Manners, Outcome, Reply
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Answer
@@ -211,7 +211,7 @@ class Handler:
             if answer is not None:
                 return answer
         now = self._now()
-        step = decide.begin(query, client, policy, now, self._conduct.manners)
+        step = decide.begin(query, client, policy, now, self._conduct.manners, ech=group.ech)
         if isinstance(step, Reply):
             rows = self._rows_of(step, query, client.realm, stream)
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
@@ -245,7 +245,7 @@ class Handler:
         entry = self._cache.get(_question(query), _variant(query), steady)  # so that the cache knows of the use
         if entry is None or known.entry is None or known.entry() is not entry:
             return None
-        reply = decide.fitted(decide.passed(query, entry.at(steady), entry.response.rcode), query, stream=known.stream)
+        reply = decide.fitted(_shown(entry, query, group, steady), query, stream=known.stream)
         rendered = (tick, reply[2:], len(reply), known.bucket, known.rows)
         if entry.until < tick + 1:
             return rendered, reply
@@ -332,7 +332,7 @@ class Handler:
             rows = self._rows_of(seen, query, client.realm, stream)
         if rows is not None:
             outcome = Outcome.OBSERVED
-        message = decide.fitted(decide.passed(query, entry.at(steady), entry.response.rcode), query, stream=stream)
+        message = decide.fitted(_shown(entry, query, group, steady), query, stream=stream)
         number = bucket(query.qtype, outcome)
         if wire is not None and not client.exempt:
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
@@ -422,7 +422,7 @@ class Handler:
     ) -> tuple[Rendered, bytes]:
         """The answer to a query that waited. Policy may have changed meanwhile: the question is judged again."""
         client, policy = self._judges(group)
-        step = decide.begin(query, client, policy, self._now(), self._conduct.manners)
+        step = decide.begin(query, client, policy, self._now(), self._conduct.manners, ech=group.ech)
         if isinstance(step, Reply):
             return self._once(step, query, stream, self._rows_of(step, query, client.realm, stream))
         if entry is None:
@@ -441,6 +441,14 @@ def _report(error: Exception) -> None:
     """Log where our code failed; not what the error says, which may hold a name."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     _log.error("query event=failed error=%s in=%s line=%s", type(error).__name__, where.name, where.lineno)
+
+
+def _shown(entry: Cached, query: dns.Query, group: Group, now: float) -> bytes:
+    """An allowed answer as this client gets it: without ECH keys, where its realm is to have none."""
+    signed = query.edns is not None and query.edns.do
+    if entry.bare is not None and group.ech is not Ech.PASS and not signed:
+        entry = entry.bare
+    return decide.passed(query, entry.at(now), entry.response.rcode)
 
 
 def _question(query: dns.Query) -> bytes:

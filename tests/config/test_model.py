@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from enforcer.config.model import Config, Index, Outside, Section, Strategy
 from enforcer.config.values import Endpoint, Upstream
+from enforcer.decide.dns import Ech
 from enforcer.policy.rules import Answer, Evidence, Mode
 from enforcer.policy.thirdparty import Format
 
@@ -46,7 +47,9 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
             },
             "exemptions": (),
         },
-        "realms": ({"name": "home", "networks": ("127.0.0.0/8",), "listeners": ("dns",), "mode": Mode.ENFORCE},),
+        "realms": (
+            {"name": "home", "networks": ("127.0.0.0/8",), "listeners": ("dns",), "mode": Mode.ENFORCE, "ech": None},
+        ),
         "resolver": {
             "listeners": ({"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300"},),
             "upstreams": "auto",
@@ -56,6 +59,7 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
             "block_ttl": 60,
             "soa": {"mname": "policy.invalid", "rname": "hostmaster.invalid"},
             "ede": {"code": 15, "text": None},
+            "ech": Ech.STRIP,
             "cache": {"max_bytes": "256MB", "max_ttl": 86_400},
             "nat64": ("64:ff9b::/96",),
             "limits": {

@@ -1,28 +1,33 @@
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import dns.edns
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enforcer.decide import dns as decide
+from enforcer.decide.dns import Ech
 from enforcer.orders import Grant, Pause
 from enforcer.policy.names import parse
 from enforcer.policy.rules import Mode
 from enforcer.resolver import handler as handler_module
+from enforcer.resolver.clients import Realm
 from enforcer.resolver.upstream import Answer, Done, Failure, Question
 from enforcer.wire.dns import Query, read_query, read_response
 from enforcer.wire.name import parents
-from tests.policy.made import NOW
+from tests.policy.made import NOW, a_list, a_policy
 from tests.resolver.desk import BANS, NO_BANS, PHONE, STRANGER, TABLET, Desk, a_query, read
 from tests.wire.messages import vector, vectors
 
@@ -251,6 +256,114 @@ def test_an_answer_that_cannot_be_read_is_servfail_and_not_passed_on(desk: Desk)
     desk.upstreams.ask = ask  # type: ignore[method-assign]
     for _ in range(2):
         assert rcode(desk.ask(a_query("www.ok.test"))) == "SERVFAIL"
+
+
+# ECH keys (standards §2.8), and everything in an answer that leads somewhere
+
+
+@pytest.mark.parametrize("rtype", ["HTTPS", "SVCB"])
+def test_ech_keys_are_stripped_fresh_and_from_the_cache_and_the_rest_stays(desk: Desk, rtype: str) -> None:
+    for again in range(3):
+        (rrset,) = read(desk.ask(a_query("keys.ok.test", rtype, number=again))).answer
+        assert "ech" not in str(rrset)
+        assert 'alpn="h2"' in str(rrset)
+    assert len(desk.upstreams.asked) == 1
+
+
+def test_ech_keys_stay_for_who_asks_for_signatures_and_where_they_pass(desk: Desk, tmp_path: Path) -> None:
+    assert "ech" in str(read(desk.ask(a_query("keys.ok.test", "HTTPS", do=True))).answer[0])
+    passing = Desk(tmp_path / "pass", ech=Ech.PASS)
+    for _ in range(2):
+        assert "ech" in str(read(passing.ask(a_query("keys.ok.test", "HTTPS"))).answer[0])
+    passing.close()
+
+
+def test_a_group_that_may_have_keys_gives_none_to_one_that_may_not(desk: Desk) -> None:
+    lab, open_lab = ip_network("192.0.2.0/25"), ip_network("192.0.2.128/25")
+    desk.directory.serve((Realm("lab", (lab,), Mode.ENFORCE), Realm("open", (open_lab,), Mode.ENFORCE, Ech.PASS)))
+    for client, has in [("192.0.2.200", True), ("192.0.2.1", False)] * 2:
+        assert ("ech" in str(read(desk.ask(a_query("keys.ok.test", "HTTPS"), client)).answer[0])) is has
+
+
+def test_https_records_that_are_dropped_are_nodata_and_never_asked_for(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ech=Ech.DROP_HTTPS)
+    for _ in range(2):
+        reply = read(desk.ask(a_query("keys.ok.test", "HTTPS", do=True)))
+        assert (reply.rcode(), reply.answer, len(reply.authority)) == (0, [], 1)
+    assert desk.upstreams.asked == []
+    assert rcode(desk.ask(a_query("a.chat.test", "HTTPS"))) == "NXDOMAIN"
+    assert "ech" not in str(read(desk.ask(a_query("keys.ok.test", "SVCB"))).answer[0])
+    assert total(desk) == 1
+    desk.ask(a_query("keys.seen.test", "HTTPS"))
+    assert [entry.block.action for _, entry in desk.attempts()] == ["blocked", "observed"]
+    desk.close()
+
+
+LINKS = [("CNAME", ""), ("DNAME", ""), ("HTTPS", "1 "), ("SVCB", "1 "), ("HTTPS", "0 ")]
+BELOW, ITSELF, ALIKE = "a.chat.test", "pay.bank.test", "wx7.qq.test"
+ADDRESS, ADDRESS6, TRANSLATED = "198.51.100.7", "2001:db8:bad::7", "64:ff9b::c633:6407"
+LEADS = [
+    *((rtype, f"{rdata}{target}.") for target in (BELOW, ITSELF, ALIKE) for rtype, rdata in LINKS),
+    ("A", ADDRESS),
+    ("AAAA", ADDRESS6),
+    ("AAAA", f"::ffff:{ADDRESS}"),
+    ("AAAA", TRANSLATED),
+    *((rtype, f'1 . alpn=h2 ipv4hint=192.0.2.1,{ADDRESS} ech="AARrZXlz"') for rtype in ("HTTPS", "SVCB")),
+    *((rtype, f"1 . ipv6hint=2001:db8::1,{ADDRESS6}") for rtype in ("HTTPS", "SVCB")),
+    *((rtype, f"1 . ipv6hint={TRANSLATED}") for rtype in ("HTTPS", "SVCB")),
+]
+BESIDE = [
+    "side.ok.test. 300 IN A 192.0.2.80",
+    'keys.ok.test. 300 IN HTTPS 1 . ech="AARrZXlz"',
+    "ok.test. 9 IN NS ns.ok.test.",
+]
+MATRIX = a_policy(
+    a_list(
+        "suffix: chat.test",
+        "exact: pay.bank.test",
+        "cidr: 198.51.100.0/24",
+        "cidr: '2001:db8:bad::/48'",
+        r"regex: '^wx[0-9]+\.qq\.test$'",
+    )
+)
+
+
+def saying(section: str, records: list[str]) -> Callable[[Question, Done], None]:
+    """An upstream that has these records for every question, all in one section."""
+
+    def ask(question: Question, done: Done) -> None:
+        asked = dns.message.make_query(
+            dns.name.from_wire(question.qname, 0)[0], dns.rdatatype.RdataType(question.qtype)
+        )
+        reply = dns.message.make_response(asked, recursion_available=True)
+        for record in records:
+            owner, ttl, rclass, kind, data = record.split(maxsplit=4)
+            getattr(reply, section).append(dns.rrset.from_text(owner, int(ttl), rclass, kind, data))
+        done(Answer(reply.to_wire(), read_response(reply.to_wire())))
+
+    return ask
+
+
+@pytest.mark.parametrize("ech", Ech)
+@pytest.mark.parametrize("section", ["answer", "authority", "additional"])
+@pytest.mark.parametrize(("rtype", "rdata"), LEADS)
+def test_nothing_in_an_answer_that_leads_to_what_is_banned_leaves(
+    tmp_path: Path, rtype: str, rdata: str, section: str, ech: Ech
+) -> None:
+    desk = Desk(tmp_path, MATRIX, ech=ech)
+    for position in range(len(BESIDE) + 1):
+        name = f"p{position}.ok.test"
+        records = [*BESIDE[:position], f"{name}. 300 IN {rtype} {rdata}", *BESIDE[position:]]
+        desk.upstreams.ask = saying(section, records)  # type: ignore[assignment, method-assign]
+        for edns in (False, False, True, True):
+            wire = desk.ask(a_query(name, "MX", edns=edns, do=edns), stream=edns)
+            assert wire is not None
+            reply = read(wire)
+            kinds = {rrset.rdtype for rrset in (*reply.answer, *reply.authority, *reply.additional)}
+            assert kinds <= {dns.rdatatype.CNAME, dns.rdatatype.SOA}
+            assert not any(ip_address(address).packed in wire for address in (ADDRESS, ADDRESS6, TRANSLATED))
+    assert total(desk) == 4 * (len(BESIDE) + 1)
+    desk.close()
 
 
 # Observing, pausing, exempting, and a new policy
