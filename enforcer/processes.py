@@ -102,7 +102,7 @@ def settings_of(config: Config) -> PolicySettings:
         answer=config.resolver.answer,
         ban=config.policy.ban,
         nat64=config.resolver.nat64,
-        upstreams=tuple(address for address, _ in upstreams_of(config)),
+        upstreams=tuple(str(upstream.address) for upstream in upstreams_of(config)),
     )
 
 
@@ -158,7 +158,14 @@ class DnsWorker:
             loop.add_signal_handler(number, stop.set)
         words = self._counters.words
         async with asyncio.TaskGroup() as tasks:
-            upstreams = Upstreams(upstreams_of(self._config), manner_of(self._config), words, loop, tasks)
+            upstreams = Upstreams(
+                upstreams_of(self._config),
+                manner_of(self._config),
+                words,
+                loop,
+                tasks,
+                ca=self._config.resolver.upstream_ca,
+            )
             handler = self._handler(upstreams)
             self._open_paths(handler)
             await self._first_orders(handler, stop)
@@ -343,8 +350,8 @@ def workers_of(config: Config) -> int:
     return config.resolver.workers or os.cpu_count() or 1
 
 
-def upstreams_of(config: Config) -> tuple[tuple[str, int], ...]:
-    """The upstreams' addresses and ports: as configured, else this machine's own name servers but for ourselves."""
+def upstreams_of(config: Config) -> tuple[Upstream, ...]:
+    """The upstreams: as configured, else this machine's own name servers but for ourselves."""
     upstreams = config.resolver.upstreams
     if not upstreams:
         ours = [listener.udp for listener in config.resolver.listeners]
@@ -353,14 +360,20 @@ def upstreams_of(config: Config) -> tuple[tuple[str, int], ...]:
             for upstream in map(Upstream, nameservers(_text(RESOLV_CONF)))
             if not any(upstream.reaches(endpoint) for endpoint in ours)
         )
-    return tuple((str(upstream.address), upstream.port) for upstream in upstreams)
+    return upstreams
 
 
 def manner_of(config: Config) -> Manner:
     """How the configuration wants upstreams asked."""
     resolver = config.resolver
     timeouts = resolver.timeouts
-    return Manner(resolver.strategy is Strategy.FASTEST, timeouts.attempt_s, timeouts.query_s)
+    strategy = resolver.strategy
+    return Manner(
+        fastest=strategy is Strategy.FASTEST,
+        parallel=strategy is Strategy.PARALLEL,
+        attempt_s=timeouts.attempt_s,
+        query_s=timeouts.query_s,
+    )
 
 
 def _text(path: Path) -> str:

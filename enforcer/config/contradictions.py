@@ -116,8 +116,8 @@ def _upstreams(config: Config) -> Found:
                     f'"{upstream}" is our own listener {quoted(listener.name)}; write the resolver that is to be asked',
                 )
                 break
-        if upstream in upstreams[:i]:
-            yield ("resolver", "upstreams", i), f'"{upstream}" is named twice; leave one out'
+        if upstream.label in [other.label for other in upstreams[:i]]:
+            yield ("resolver", "upstreams", i), f'"{upstream.label}" is named twice; leave one out'
 
 
 def _answers(config: Config) -> Found:

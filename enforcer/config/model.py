@@ -35,10 +35,11 @@ from enforcer.policy.thirdparty import Format
 
 
 class Strategy(StrEnum):
-    """Which upstream is asked first: the one named first, or the one that answers soonest."""
+    """Which upstream is asked first: the one named first, the one that answers soonest, or all of them at once."""
 
     ORDERED = "ordered"
     FASTEST = "fastest"
+    PARALLEL = "parallel"
 
 
 class Outside(StrEnum):
@@ -249,9 +250,15 @@ class Resolver(Section):
         examples=[[{"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300"}]],
     )
     upstreams: Upstreams = Field(
-        (), description="Who is asked: udp://ADDRESS[:PORT]; or auto, the name servers of this machine's resolv.conf."
+        (),
+        description="Who is asked: udp://ADDRESS[:PORT], tcp://…, tls://ADDRESS[:PORT]#NAME, "
+        "https://ADDRESS[:PORT]/PATH#NAME; or auto, the name servers of this machine's resolv.conf. "
+        "Certificates are verified, for the address where no name is given. A change needs a restart.",
     )
-    strategy: Annotated[Strategy, choice(Strategy, "parallel")] = Field(
+    upstream_ca: File | None = Field(
+        None, description="The authorities, in PEM, of tls and https upstreams; by default the system's."
+    )
+    strategy: Annotated[Strategy, choice(Strategy)] = Field(
         Strategy.FASTEST, description="Which upstream is asked first."
     )
     answer: Annotated[Answer, choice(Answer)] = Field(

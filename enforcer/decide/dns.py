@@ -35,7 +35,7 @@ CHAIN_MAX = 16
 _A, _AAAA, _ANY, _CNAME, _HTTPS = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME, RRType.HTTPS))
 _TRANSFERS = (int(RRType.AXFR), int(RRType.IXFR))
 _IN, _CH = int(RRClass.IN), int(RRClass.CH)
-_QR, _TC, _RD, _RA, _CD = 0x8000, 0x0200, 0x0100, 0x0080, 0x0010
+_QR, _TC, _RD, _RA, _AD, _CD = 0x8000, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
 
 
 class Outcome(StrEnum):
@@ -202,11 +202,12 @@ def judge_answer(wire: bytes, response: dns.Response, client: Client, policy: Po
 def passed(query: dns.Query, wire: bytes | bytearray, rcode: int) -> bytes:
     """An upstream's answer as this client gets it: its ID, its letter case, its flags, and OPT as it has one.
 
-    wire: a message without OPT, whose question is this query's but for the letter case. AD is left out, since what
-    came over clear text is not authentic (RFC 6840 §5.7).
+    wire: a message without OPT, whose question is this query's but for the letter case; with AD where it is authentic,
+    which is passed on to who asks for it (RFC 6840 §5.7, §5.8).
     """
     reply = bytearray(wire)
-    flags = _QR | _RA | query.flags & (_RD | _CD) | int.from_bytes(reply[2:4]) & _TC | rcode & 0xF
+    told = _TC | _AD if query.ad or (query.edns is not None and query.edns.do) else _TC
+    flags = _QR | _RA | query.flags & (_RD | _CD) | int.from_bytes(reply[2:4]) & told | rcode & 0xF
     reply[0:2] = query.id.to_bytes(2)
     reply[2:4] = flags.to_bytes(2)
     reply[12 : 12 + len(query.question)] = query.question

@@ -158,7 +158,7 @@ class Hub:
             policy=self._facts(now),
             loads=self._loads,
             workers=self._read_counters(),
-            upstreams=tuple(str(upstream) for upstream in self.config.resolver.upstreams),
+            upstreams=tuple(upstream.label for upstream in self.config.resolver.upstreams),
             restarts=restarts,
             spool=self._spool_figures(now_ms),
             attempts=attempts,

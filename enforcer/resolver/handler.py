@@ -29,7 +29,7 @@ from enforcer.resolver.upstream import Answer as Answered
 from enforcer.resolver.upstream import Failure, Question, Upstreams
 from enforcer.wire import dns
 from enforcer.wire.dnscodes import rcode_name, type_name
-from enforcer.wire.dnscut import without_opt
+from enforcer.wire.dnscut import without_ad, without_opt
 
 KNOWN_MAX = 50_000  # rendered answers a group; when there are more, they are rendered anew
 OCTETS_MAX = 300  # of a query that is remembered octet by octet
@@ -394,6 +394,8 @@ class Handler:
         if isinstance(result, Answered):
             try:
                 plain = without_opt(result.wire, result.response)
+                if not result.authentic:  # anybody on the way may have set AD
+                    plain = without_ad(plain)
                 entry = cacheable(plain, dns.read_response(plain), steady, self._conduct.max_ttl)
             except Malformed:
                 result = Failure.REFUSED
@@ -465,4 +467,4 @@ def _meaning(query: dns.Query, stream: bool) -> tuple[bytes, int, int]:
     """All of a query that its answer depends on, but for the letter case: what is asked, flags, EDNS and transport."""
     edns = query.edns
     manner = 0 if edns is None else decide.udp_limit(query) << 2 | edns.do << 1 | 1 << 20
-    return _question(query), query.flags & 0x0110, manner | stream
+    return _question(query), query.flags & 0x0130, manner | stream

@@ -8,6 +8,7 @@ from enforcer.wire.dnswrite import opt, with_opt
 from enforcer.wire.name import spell_out
 
 _TC = 0x02  # in the third octet of the header
+_AD = 0x20  # in the fourth
 _EDE = 15
 _QUESTION = b"\xc0\x0c"  # a pointer to the question's name
 
@@ -49,9 +50,15 @@ def without_opt(wire: bytes, response: Response) -> bytes:
     return _cut(wire, response)
 
 
+def without_ad(wire: bytes) -> bytes:
+    """A message, or its beginning, that does not say that it is authentic."""
+    return wire[:3] + bytes((wire[3] & ~_AD,)) + wire[4:]
+
+
 def without_ech(wire: bytes, response: Response) -> bytes | None:
     """A message that has no OPT record, with the ECH keys taken out of its SVCB and HTTPS records; None if it has none.
 
+    It is not what was signed any more, so AD is cleared.
     From the first changed record on, names are written in full, but for owners that point to the question.
     Raises Malformed for parameters or names that are none, and for a message that grows beyond 65,535 octets.
     """
@@ -59,7 +66,7 @@ def without_ech(wire: bytes, response: Response) -> bytes | None:
     if not changed:
         return None
     first = changed[0]
-    parts = [wire[: first.data_at - 2]]
+    parts = [without_ad(wire[: first.data_at - 2])]
     at = response.end
     for record in response.records:
         if record.ttl_at >= first.ttl_at:

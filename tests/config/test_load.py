@@ -176,7 +176,8 @@ def test_every_configuration_in_deploy_loads(path: Path) -> None:
 
 def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -> None:
     text = (ROOT / "deploy" / "enforcer.yaml").read_text(encoding="utf-8")
-    (tmp_path / "devices.csv").touch()
+    for name in ("devices.csv", "ca.pem"):
+        (tmp_path / name).touch()
     (tmp_path / "enforcer.yaml").write_text(COMMENTED_KEY.sub(r"\1\2", text), encoding="utf-8")
     config = load(tmp_path / "enforcer.yaml", shipped, {})
     assert config.node == "gw-ottawa-1"

@@ -53,6 +53,7 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
         "resolver": {
             "listeners": ({"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300"},),
             "upstreams": "auto",
+            "upstream_ca": None,
             "strategy": Strategy.FASTEST,
             "answer": Answer.NXDOMAIN,
             "sinkhole": (),

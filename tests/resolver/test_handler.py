@@ -28,7 +28,7 @@ from enforcer.resolver.upstream import Answer, Done, Failure, Question
 from enforcer.wire.dns import Query, read_query, read_response
 from enforcer.wire.name import parents
 from tests.policy.made import NOW, a_list, a_policy
-from tests.resolver.desk import BANS, NO_BANS, PHONE, STRANGER, TABLET, Desk, a_query, read
+from tests.resolver.desk import BANS, NO_BANS, PHONE, STRANGER, TABLET, Desk, a_query, read, said
 from tests.wire.messages import vector, vectors
 
 BANNED = ["chat.test", "a.chat.test", "pay.bank.test", "wx7.qq.test", "a.null.test", "a.nodata.test", "cloaked.ok.test"]
@@ -162,6 +162,21 @@ def test_c5_answers_with_do_are_kept_apart(desk: Desk) -> None:
         desk.ask(a_query("www.ok.test", edns=True))
         desk.ask(a_query("www.ok.test", do=True))
     assert len(desk.upstreams.asked) == 2
+
+
+@pytest.mark.parametrize("authentic", [False, True])
+def test_c5_ad_is_passed_on_from_an_authenticated_upstream_to_who_asks_for_it(desk: Desk, authentic: bool) -> None:
+    def ask(question: Question, done: Done) -> None:
+        wire = bytearray(said(question).wire)
+        wire[3] |= 0x20
+        done(Answer(bytes(wire), read_response(bytes(wire)), authentic))
+
+    desk.upstreams.ask = ask  # type: ignore[method-assign]
+    plain = a_query("www.ok.test")
+    asking = plain[:3] + bytes((plain[3] | 0x20,)) + plain[4:]
+    for _ in range(3):
+        for query, told in ((plain, False), (asking, authentic), (a_query("www.ok.test", do=True), authentic)):
+            assert bool(read(desk.ask(query)).flags & dns.flags.AD) is told
 
 
 def test_u7_the_same_question_is_asked_once_and_everyone_is_answered_in_their_own_way(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from enforcer.errors import Malformed
 from enforcer.wire.dns import read_response
 from enforcer.wire.dnscodes import Rcode, RRType
-from enforcer.wire.dnscut import truncated, without_ech, without_opt
+from enforcer.wire.dnscut import truncated, without_ad, without_ech, without_opt
 from enforcer.wire.dnswrite import ReplyEdns, ede, opt, pointer, record, reply, with_opt
 from tests.wire.messages import Built, as_dnspython_lists, name, responses, vector, vectors
 
@@ -204,3 +204,11 @@ def test_a_message_that_grows_too_long_without_its_keys_is_malformed() -> None:
     answer = first + an_https(KEYS) + record(at, RRType.A, 1, bytes(4)) * 1000
     with pytest.raises(Malformed):
         bare(reply(1, 0, QUESTION, 0, answer=answer, ancount=1002))
+
+
+def test_rfc6840_5_7_what_was_changed_is_not_authentic_any_more() -> None:
+    wire = reply(1, 0, QUESTION, 0, answer=an_https(KEYS), ancount=1)
+    wire = wire[:3] + bytes((wire[3] | 0x20,)) + wire[4:]
+    cut = bare(wire)
+    assert cut is not None
+    assert [read_response(message).ad for message in (wire, cut, without_ad(wire))] == [True, False, False]
