@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from enforcer.config.values import Endpoint, Upstream
 from enforcer.counters import Counters, word
 from enforcer.decide.cache import Cache
 from enforcer.decide.dns import Manners
+from enforcer.decide.local import LocalRecords
 from enforcer.devices.device import Binding
 from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
 from enforcer.folders import Folders
@@ -37,6 +38,7 @@ from enforcer.resolver.handler import Clock, Conduct, Handler
 from enforcer.resolver.listeners import TcpLimits, TcpPath
 from enforcer.resolver.pace import Pace
 from enforcer.resolver.upstream import Manner, Upstreams, nameservers
+from enforcer.wire.name import Name
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 ORDERS_S = 0.2  # how often a worker looks whether its orders have changed
@@ -102,7 +104,11 @@ def settings_of(config: Config) -> PolicySettings:
         answer=config.resolver.answer,
         ban=config.policy.ban,
         nat64=config.resolver.nat64,
-        upstreams=tuple(str(upstream.address) for upstream in upstreams_of(config)),
+        upstreams=tuple(
+            str(upstream.address)
+            for upstreams in (upstreams_of(config), *config.resolver.local.forward.values())
+            for upstream in upstreams
+        ),
     )
 
 
@@ -158,15 +164,14 @@ class DnsWorker:
             loop.add_signal_handler(number, stop.set)
         words = self._counters.words
         async with asyncio.TaskGroup() as tasks:
-            upstreams = Upstreams(
-                upstreams_of(self._config),
-                manner_of(self._config),
-                words,
-                loop,
-                tasks,
-                ca=self._config.resolver.upstream_ca,
-            )
-            handler = self._handler(upstreams)
+            manner, ca = manner_of(self._config), self._config.resolver.upstream_ca
+            forward: dict[Name, Upstreams] = {}
+            first = 0  # as the hub counts them: what is forwarded comes first, since `auto` has no labels
+            for zone, targets in self._config.resolver.local.forward.items():
+                forward[parse(zone)] = Upstreams(targets, manner, words, loop, tasks, ca=ca, first=first)
+                first += len(targets)
+            upstreams = Upstreams(upstreams_of(self._config), manner, words, loop, tasks, ca=ca, first=first)
+            handler = self._handler(upstreams, forward)
             self._open_paths(handler)
             await self._first_orders(handler, stop)
             if not stop.is_set():
@@ -183,15 +188,17 @@ class DnsWorker:
                 await self._drain(loop)
                 for task in upkeep:
                     task.cancel()
-            upstreams.close()
+            for each in (upstreams, *forward.values()):
+                each.close()
         self._spool.close()
         self._counters.close()
 
-    def _handler(self, upstreams: Upstreams) -> Handler:
+    def _handler(self, upstreams: Upstreams, forward: Mapping[Name, Upstreams]) -> Handler:
         return Handler(
             conduct=conduct_of(self._config),
             cache=self._cache,
             upstreams=upstreams,
+            forward=forward,
             spool=self._spool,
             words=self._counters.words,
             clock=CLOCK,
@@ -327,6 +334,7 @@ def conduct_of(config: Config) -> Conduct:
         drop_outside=resolver.outside is Outside.DROP,
         name_clients=config.policy.notice.monitoring_notice_acknowledged,
         max_ttl=resolver.cache.max_ttl,
+        local=LocalRecords(resolver.local.records),
     )
 
 

@@ -16,10 +16,12 @@ from enforcer.config.fields import (
     Domain,
     EdeCode,
     File,
+    Forwarded,
     Identifier,
     Line,
     Listen,
     ListFile,
+    Local,
     Nat64,
     Size,
     Until,
@@ -214,6 +216,21 @@ class Cache(Section):
     max_ttl: int = Field(86_400, ge=1, le=86_400, description="The most seconds that an answer is kept.")
 
 
+class OwnNames(Section):
+    """Names that are asked for elsewhere, or answered here. Policy comes first for them too."""
+
+    forward: dict[Domain, Forwarded] = Field(
+        {},
+        description="By domain, the upstreams that alone are asked for it and all below. A change needs a restart.",
+        examples=[{"corp.example": ["udp://192.0.2.10"]}],
+    )
+    records: tuple[Local, ...] = Field(
+        (),
+        description="Records of your own: name, TTL, type (A, AAAA, CNAME, TXT, PTR), data. The target of a CNAME is "
+        "followed among them alone.",
+    )
+
+
 class Limits(Section):
     """What one client, and all clients, may take. Each worker counts for itself, at each listener."""
 
@@ -241,8 +258,6 @@ class Timeouts(Section):
 
 class Resolver(Section):
     """The filtering DNS resolver."""
-
-    later = frozenset({"local"})
 
     listeners: tuple[Listener, ...] = Field(
         min_length=1,
@@ -274,6 +289,7 @@ class Resolver(Section):
         "signatures (DO); drop_https also answers NODATA for HTTPS records; pass leaves them. Realms can differ.",
     )
     cache: Cache = Field(Cache(), description="The cache of upstream answers.")
+    local: OwnNames = Field(OwnNames(), description="Names with upstreams of their own, and records of your own.")
     nat64: tuple[Nat64, ...] = Field(
         (IPv6Network("64:ff9b::/96"),), description="NAT64 prefixes: addresses inside are judged as IPv4 (RFC 6052)."
     )
@@ -391,3 +407,13 @@ class Config(Section):
         notice = self.policy.notice
         contact = "" if notice.contact is None else f" ({notice.contact.partition(':')[2]})"
         return f"{notice.en} / {notice.fr}{contact}"
+
+
+def upstream_labels(config: Config) -> tuple[str, ...]:
+    """The upstreams' names in metrics, by their numbers: what is forwarded first, since `auto` has no names."""
+    forwarded = tuple(
+        f"{zone} {upstream.label}"
+        for zone, upstreams in config.resolver.local.forward.items()
+        for upstream in upstreams
+    )
+    return forwarded + tuple(upstream.label for upstream in config.resolver.upstreams)

@@ -6,8 +6,8 @@ Identical questions on their way are asked once. An error of ours becomes SERVFA
 
 import logging
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Protocol
@@ -19,6 +19,7 @@ from enforcer.counters import word
 from enforcer.decide import dns as decide
 from enforcer.decide.cache import Cache, Cached, Failures, cacheable
 from enforcer.decide.dns import Ech, Manners, Outcome, Reply
+from enforcer.decide.local import LocalRecords
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Answer
@@ -30,6 +31,7 @@ from enforcer.resolver.upstream import Failure, Question, Upstreams
 from enforcer.wire import dns
 from enforcer.wire.dnscodes import rcode_name, type_name
 from enforcer.wire.dnscut import without_ad, without_opt
+from enforcer.wire.name import Name, parents
 
 KNOWN_MAX = 50_000  # rendered answers a group; when there are more, they are rendered anew
 OCTETS_MAX = 300  # of a query that is remembered octet by octet
@@ -61,13 +63,15 @@ class Conduct:
     """How the resolver behaves; a reload may change all of it.
 
     drop_outside: a client that no realm serves gets nothing, instead of REFUSED. name_clients: the users have been
-    told, so a client's address may be written down. max_ttl: the most seconds that an answer is kept.
+    told, so a client's address may be written down. max_ttl: the most seconds that an answer is kept. local: names that
+    are answered here, behind policy.
     """
 
     manners: Manners
     drop_outside: bool
     name_clients: bool
     max_ttl: int
+    local: LocalRecords = field(default_factory=lambda: LocalRecords(()))
 
 
 class Silence(Enum):
@@ -96,6 +100,7 @@ class Handler:
         conduct: Conduct,
         cache: Cache,
         upstreams: Upstreams,
+        forward: Mapping[Name, Upstreams] | None = None,
         spool: Spool,
         words: memoryview,
         clock: Clock,
@@ -104,6 +109,7 @@ class Handler:
         self._cache = cache
         self._failures = Failures()
         self._upstreams = upstreams
+        self._forward = forward or {}
         self._words = words
         self._clock = clock
         self._pending: dict[tuple[bytes, int], list[_Waiting]] = {}  # by question, who waits for its answer
@@ -216,6 +222,10 @@ class Handler:
             rows = self._rows_of(step, query, client.realm, stream)
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
             return self._settled(step, query, rows=rows, lasts=lasts, stream=stream, wire=wire, group=group)
+        own = self._own(query, steady)
+        if own is not None:
+            given = Outcome.LOCAL
+            return self._given(own, given, query, group=group, observed=step.observed, stream=stream, wire=None)
         question, variant = _question(query), _variant(query)
         entry = self._cache.get(question, variant, steady)
         if entry is not None:
@@ -386,7 +396,20 @@ class Handler:
             for waiting in pending:
                 self._give(entry, result, waiting)
 
-        self._upstreams.ask(question, done)
+        self._asked_for(query.qname).ask(question, done)
+
+    def _asked_for(self, qname: Name) -> Upstreams:
+        """Who is asked for a name: the upstreams of the nearest domain that has some of its own."""
+        if not self._forward:
+            return self._upstreams
+        zone = next((zone for zone in (qname, *parents(qname)) if zone in self._forward), None)
+        return self._upstreams if zone is None else self._forward[zone]
+
+    def _own(self, query: dns.Query, steady: float) -> Cached | None:
+        """What the operator's own records answer, to be judged and given as an upstream's answer is."""
+        manners = self._conduct.manners
+        wire = self._conduct.local.answer(query, manners.mname, manners.rname, manners.block_ttl)
+        return None if wire is None else cacheable(wire, dns.read_response(wire), steady, self._conduct.max_ttl)
 
     def _keep(self, key: tuple[bytes, int], result: Answered | Failure) -> tuple[Cached | None, Answered | Failure]:
         """Upstream has spoken: keep the answer, or for a while that there is none."""

@@ -165,7 +165,10 @@ class _Upstream:
 
 
 class Upstreams:
-    """All upstreams of one worker. Runs on the event loop's callbacks: no task a query, but for TCP."""
+    """The upstreams that one worker asks for the same names. Runs on the event loop's callbacks: no task a query.
+
+    first: the number under which the first of them is counted. ca: the authorities of those that have certificates.
+    """
 
     def __init__(
         self,
@@ -176,8 +179,9 @@ class Upstreams:
         tasks: asyncio.TaskGroup,
         *,
         ca: Path | None = None,
+        first: int = 0,
     ) -> None:
-        self._all = [_Upstream(index, target) for index, target in enumerate(targets)]
+        self._all = [_Upstream(index, target) for index, target in enumerate(targets, first)]
         self._links = {
             upstream.index: Link[_Try](
                 upstream.target,

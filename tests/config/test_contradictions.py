@@ -155,3 +155,20 @@ def test_an_exempt_service_that_no_list_bans_is_found(configured: Configured) ->
             '"kasperski" is not a service of the lists in force; did you mean "kaspersky"?',
         )
     ]
+
+
+def test_upstreams_of_a_domain_are_not_ourselves_and_not_named_twice(refused: Refused) -> None:
+    forward = {"corp.example": ["udp://127.0.0.1:5300", "udp://192.0.2.1", "udp://192.0.2.1:53"]}
+    assert refused({"resolver.local": {"forward": forward}}) == [
+        (
+            'resolver.local.forward.corp.example[0]: "udp://127.0.0.1:5300" is our own listener "dns"; '
+            "write the resolver that is to be asked"
+        ),
+        'resolver.local.forward.corp.example[2]: "udp://192.0.2.1" is named twice; leave one out',
+    ]
+
+
+def test_no_more_upstreams_are_named_than_are_counted(refused: Refused) -> None:
+    assert refused({"resolver.upstreams": [f"udp://192.0.2.{number}" for number in range(1, 18)]}) == [
+        "resolver.upstreams: 17 upstreams are named in all; write at most 16"
+    ]

@@ -60,6 +60,12 @@ def test_a_wrong_value_is_refused_with_what_to_write(refused: Refused, path: str
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
+        (
+            "resolver.local.records",
+            "a.test A 192.0.2.1",
+            "is not a name, a TTL, a type of A, AAAA, CNAME, TXT and PTR, and its data; "
+            'write them, as in "printer.corp.example 300 A 192.0.2.7"',
+        ),
         ("resolver.sinkhole", "x", 'is not an IP address; write one, as in "192.0.2.80" or "2001:db8::80"'),
         ("resolver.nat64", "10.0.0.0/8", NOT_NAT64),
         ("resolver.nat64", "64:ff9b::/95", NOT_NAT64),

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from enforcer.config.model import Config, Index, Outside, Section, Strategy
+from enforcer.config.model import Config, Index, Outside, Section, Strategy, upstream_labels
 from enforcer.config.values import Endpoint, Upstream
 from enforcer.decide.dns import Ech
 from enforcer.policy.rules import Answer, Evidence, Mode
@@ -62,6 +62,7 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
             "ede": {"code": 15, "text": None},
             "ech": Ech.STRIP,
             "cache": {"max_bytes": "256MB", "max_ttl": 86_400},
+            "local": {"forward": {}, "records": ()},
             "nat64": ("64:ff9b::/96",),
             "limits": {
                 "per_client_qps": 50,
@@ -189,3 +190,9 @@ def test_every_key_that_must_be_written_has_an_example() -> None:
 
 def test_no_key_is_both_supported_and_not() -> None:
     assert [s.__name__ for s in sections() if s.later & set(s.model_fields)] == []
+
+
+def test_upstreams_are_labelled_by_their_numbers_what_is_forwarded_first(configured: Configured) -> None:
+    forward = {"Corp.Example": ["tls://192.0.2.10#dns.corp.example"]}
+    config = configured({"resolver.upstreams": ["udp://192.0.2.1"], "resolver.local": {"forward": forward}})
+    assert upstream_labels(config) == ("corp.example tls://192.0.2.10#dns.corp.example", "udp://192.0.2.1")

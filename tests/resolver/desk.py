@@ -18,6 +18,7 @@ from enforcer.attempts.spool import Segment, Spool, segments
 from enforcer.counters import Counters, word
 from enforcer.decide.cache import Cache
 from enforcer.decide.dns import Ech, Manners
+from enforcer.decide.local import LocalRecords, parse_record
 from enforcer.orders import Grant, Orders, Pause
 from enforcer.policy.judge import Policy
 from enforcer.policy.names import parse
@@ -66,6 +67,9 @@ ZONE = {
     ("address.ok.test", "A"): ["address.ok.test. 300 IN A 198.51.100.7"],
     ("large.ok.test", "TXT"): ["large.ok.test. 300 IN TXT " + " ".join(['"' + "x" * 250 + '"'] * 8)],
 }
+
+
+CORPORATE = {("www.corp.test", "A"): ["www.corp.test. 300 IN A 192.0.2.90"]}  # what is forwarded elsewhere
 
 
 class Hands:
@@ -158,8 +162,10 @@ class Desk:
         name_clients: bool = True,
         max_ttl: int = 86_400,
         ech: Ech = Ech.STRIP,
+        local: tuple[str, ...] = (),
     ) -> None:
         self.hands = Hands()
+        self.corporate = FakeUpstreams(CORPORATE)
         self.upstreams = FakeUpstreams()
         self.folder = folder
         self.spool = Spool(
@@ -173,11 +179,14 @@ class Desk:
         self.cache = Cache(cache_bytes)
         networks = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
         self.directory = Directory((Realm("lab", networks, mode, ech),))
-        self.conduct = Conduct(manners, drop_outside, name_clients, max_ttl)
+        self.conduct = Conduct(
+            manners, drop_outside, name_clients, max_ttl, LocalRecords(parse_record(line) for line in local)
+        )
         self.handler = Handler(
             conduct=self.conduct,
             cache=self.cache,
             upstreams=self.upstreams,
+            forward={parse("corp.test"): self.corporate},
             spool=self.spool,
             words=self.counters.words,
             clock=self.hands.clock,

@@ -273,6 +273,44 @@ def test_an_answer_that_cannot_be_read_is_servfail_and_not_passed_on(desk: Desk)
         assert rcode(desk.ask(a_query("www.ok.test"))) == "SERVFAIL"
 
 
+# Names of the operator's own
+
+
+def test_a_domain_with_upstreams_of_its_own_is_asked_there_alone(desk: Desk) -> None:
+    for name, code in [("www.corp.test", "NOERROR"), ("corp.test", "NXDOMAIN"), ("www.ok.test", "NOERROR")]:
+        assert rcode(desk.ask(a_query(name))) == code
+    assert desk.corporate.asked == ["www.corp.test A", "corp.test A"]
+    assert desk.upstreams.asked == ["www.ok.test A"]
+    desk.corporate.fails = Failure.SILENT
+    assert rcode(desk.ask(a_query("other.corp.test"))) == "SERVFAIL"
+    assert rcode(desk.ask(a_query("wwwcorp.test"))) == "NXDOMAIN"
+    assert desk.upstreams.asked == ["www.ok.test A", "wwwcorp.test A"]
+
+
+LOCAL = (
+    "printer.ok.test 300 A 192.0.2.7",
+    "a.chat.test 300 A 192.0.2.7",
+    "cloak.ok.test 300 CNAME a.chat.test",
+    "bad.ok.test 300 A 198.51.100.7",
+    "www.seen.test 300 A 192.0.2.7",
+)
+
+
+def test_local_records_are_answered_here_behind_policy(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, local=LOCAL)
+    for _ in range(3):
+        reply = read(desk.ask(a_query("printer.ok.test", edns=True)))
+        assert (str(reply.answer[0]), reply.edns) == ("printer.ok.test. 300 IN A 192.0.2.7", 0)
+        assert rcode(desk.ask(a_query("a.chat.test"))) == "NXDOMAIN"
+        assert rcode(desk.ask(a_query("cloak.ok.test"))) == "NXDOMAIN"
+        assert read(desk.ask(a_query("bad.ok.test"))).answer == []
+    assert total(desk) == 9
+    assert read(desk.ask(a_query("www.seen.test"))).answer != []
+    assert total(desk) == 10
+    assert desk.upstreams.asked == []
+    desk.close()
+
+
 # ECH keys (standards §2.8), and everything in an answer that leads somewhere
 
 
