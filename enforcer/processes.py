@@ -29,9 +29,11 @@ from enforcer.hub.hub import Hub, Inputs
 from enforcer.identity.inventory import read_inventory
 from enforcer.orders import Orders, decode_orders
 from enforcer.policy.compiled import PolicySettings
+from enforcer.policy.judge import Policy
 from enforcer.policy.names import parse
-from enforcer.policy.selftest import self_test
+from enforcer.policy.selftest import self_test, tried
 from enforcer.policy.thirdparty import Format, Source
+from enforcer.policy.verdict import Client
 from enforcer.resolver.clients import Directory, Realm
 from enforcer.resolver.fast import UdpPath
 from enforcer.resolver.handler import Clock, Conduct, Handler
@@ -84,7 +86,13 @@ def compile_config(path: Path, config: Config, now: datetime) -> Compiled:
 
     path: the configuration's file, for mistakes in it. Raises Mistakes with everything that is wrong.
     """
-    folder = Folders(config.data_dir).policy
+    folders = Folders(config.data_dir)
+    folder = folders.policy
+    try:
+        for private in (folders.data, folder):
+            private.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Unavailable(f"{error.filename}: cannot be made ({error.strerror}); name another data_dir") from error
     sources = [source_of(each) for each in config.policy.third_party]
     lists = load_lists(config.policy.lists, sources, folder / "copies", now.date())
     for warning in lists.warnings:
@@ -144,7 +152,8 @@ class DnsWorker:
         self._udp: list[UdpPath] = []
         self._tcp: list[TcpPath] = []
         self._servers: list[asyncio.Server] = []
-        self._orders_seen = 0
+        self._orders_seen = (0, 0)  # the file's inode and time: two orders can be written in one tick of its clock
+        self._unusable = ""
         self._generation = -1
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -156,6 +165,13 @@ class DnsWorker:
             await self._run(ready)
         except* EnforcerError as group:
             raise group.exceptions[0] from None
+        finally:
+            for server in self._servers:
+                server.close()
+            for udp in self._udp:
+                udp.sock.close()
+            self._spool.close()
+            self._counters.close()
 
     async def _run(self, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -175,23 +191,19 @@ class DnsWorker:
             self._open_paths(handler)
             await self._first_orders(handler, stop)
             if not stop.is_set():
+                handler.tick(wall_ms())  # which makes the first segment
                 await self._listen(loop)
                 gc.collect()
                 gc.freeze()  # what the start made stays; it need not be looked through again
                 ready()
-                upkeep = [
-                    tasks.create_task(self._follow_orders(handler)),
-                    tasks.create_task(self._each_second(handler)),
-                ]
-                upkeep.append(tasks.create_task(self._sync()))
+                work = (self._follow_orders(handler), self._each_second(handler), self._sync())
+                upkeep = [tasks.create_task(each) for each in work]
                 await stop.wait()
                 await self._drain(loop)
                 for task in upkeep:
                     task.cancel()
             for each in (upstreams, *forward.values()):
                 each.close()
-        self._spool.close()
-        self._counters.close()
 
     def _handler(self, upstreams: Upstreams, forward: Mapping[Name, Upstreams]) -> Handler:
         return Handler(
@@ -255,8 +267,9 @@ class DnsWorker:
         """Look whether there are new orders, and follow them; True when there are any in force."""
         path = self._folders.orders
         try:
-            changed = path.stat().st_mtime_ns
-            if changed == self._orders_seen:
+            found = path.stat()
+            seen = (found.st_ino, found.st_mtime_ns)
+            if seen == self._orders_seen:
                 return self._generation >= 0
             orders = decode_orders(path.read_bytes())
             if orders.generation != self._generation:
@@ -264,17 +277,21 @@ class DnsWorker:
         except FileNotFoundError:
             return self._generation >= 0
         except (EnforcerError, OSError) as error:
-            _log.error("orders event=unusable error=%s", error)
+            if str(error) != self._unusable:  # said once, and tried again: what is missing may come
+                self._unusable = str(error)
+                _log.error("orders event=unusable error=%s", error)
             return self._generation >= 0
         for udp in self._udp:
             udp.follow(orders)
-        self._orders_seen = changed
+        self._orders_seen, self._unusable = seen, ""
         return True
 
     def _put_in_force(self, orders: Orders, handler: Handler) -> None:
         """Another generation: a policy, a configuration, or both. What needs a restart stays as it was."""
         policy = open_policy(self._folders.policy / orders.policy, verify=False)
-        config = load(self._folders.accepted)
+        config = load(self._folders.accepted, files=False)
+        if self._generation < 0:
+            _warm_up(policy)
         handler.follow(policy, conduct_of(config))
         for listener in config.resolver.listeners:
             if listener.name in self._directories:
@@ -305,17 +322,25 @@ class DnsWorker:
                 _log.error("spool event=sync_failed error=%s", error.strerror)
 
     async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Answer what has arrived, and give upstreams a moment for what was asked."""
+        """Give upstreams a moment for what was asked; the kernel sends us UDP until the socket is closed."""
         for server in self._servers:
             server.close()
-        for udp in self._udp:
-            loop.remove_reader(udp.sock.fileno())
-            udp.readable()
         await asyncio.sleep(DRAIN_S)
         for tcp in self._tcp:
             tcp.close()
         for udp in self._udp:
+            loop.remove_reader(udp.sock.fileno())
+            udp.readable()
             udp.sock.close()
+
+
+def _warm_up(policy: Policy) -> None:
+    """Judge everything once, so that no phone waits while a pattern is compiled."""
+    client, now = Client("start"), utc_now()
+    for each in policy.lists:
+        for rule in each.rules:
+            for destination in tried(rule):
+                policy.judge(destination, client, now)
 
 
 def conduct_of(config: Config) -> Conduct:
@@ -355,7 +380,7 @@ def pace_of(config: Config) -> Pace:
 
 def workers_of(config: Config) -> int:
     """How many DNS workers a configuration asks for."""
-    return config.resolver.workers or os.cpu_count() or 1
+    return config.resolver.workers or len(os.sched_getaffinity(0))
 
 
 def upstreams_of(config: Config) -> tuple[Upstream, ...]:

@@ -13,7 +13,7 @@ UNTESTED: dict[str, str] = {
     "__main__": "one line; the end-to-end tests start it",
 }
 # Tests of no single module.
-ACROSS = {"e2e", "fuzz", "bench", "scenarios", "test_architecture"}
+ACROSS = {"deploy", "e2e", "fuzz", "bench", "scenarios", "test_architecture"}
 
 
 def modules() -> set[str]:

@@ -54,12 +54,15 @@ def find_config(given: Path | None) -> Path | None:
     return given or next((path for path in (HERE, SYSTEM) if path.exists()), None)
 
 
-def load_config(given: Path | None) -> tuple[Path, Config]:
-    """The configuration that is meant, loaded. Raises Mistakes, and Unavailable when there is none."""
+def load_config(given: Path | None, *, files: bool = True) -> tuple[Path, Config]:
+    """The configuration that is meant, loaded. Raises Mistakes, and Unavailable when there is none.
+
+    files: False where the files that it names are not read, so that they need not be there.
+    """
     path = find_config(given)
     if path is None:
         raise Unavailable(f"no configuration: neither ./{HERE} nor {SYSTEM} is there; name one with --config")
-    return path, load(path, shipped)
+    return path, load(path, shipped, files=files)
 
 
 def look_into(given: Path | None) -> Config:

@@ -8,20 +8,9 @@ from pathlib import Path
 import click
 
 from enforcer.cli.context import config_option, load_config, make_demo
+from enforcer.config.model import Config
 from enforcer.folders import Folders
 from enforcer.notify import end_with_supervisor, notify
-
-DEMO_HELP = """\
-Enforcer is running. In another shell:
-
-  dig @{address} -p {port} long.weixin.qq.com     blocked: NXDOMAIN, with the reason (EDE 15)
-  dig @{address} -p {port} www.canada.ca          allowed: forwarded, and written down nowhere
-  {enforcer} attempts list                the record of what was blocked
-  {enforcer} explain long.weixin.qq.com   which rule, in which file, and why
-  curl http://{metrics}/metrics           what Prometheus sees
-
-The configuration is {config}, data is in {data}. Stop with Ctrl-C.
-"""
 
 
 @click.command()
@@ -53,17 +42,7 @@ def run(config: Path | None, demo: bool) -> None:
     def ready() -> None:
         notify("READY=1")
         if demo:
-            listener = loaded.resolver.listeners[0].udp
-            click.echo(
-                DEMO_HELP.format(
-                    address=listener.address,
-                    port=listener.port,
-                    metrics=loaded.metrics.listen,
-                    data=folders.data,
-                    config=path,
-                    enforcer=Path(sys.argv[0]),
-                )
-            )
+            click.echo(_what_next(path, loaded))
 
     asyncio.run(supervisor.run(ready))
 
@@ -82,7 +61,7 @@ def dns(config: Path | None, worker: int) -> None:
 
     _log_to_stderr()
     end_with_supervisor()
-    _, loaded = load_config(config)
+    _, loaded = load_config(config, files=False)
     asyncio.run(DnsWorker(loaded, worker).run(lambda: notify("READY=1")))
 
 
@@ -99,6 +78,25 @@ def hub(config: Path | None) -> None:
     end_with_supervisor()
     path, _ = load_config(config)
     asyncio.run(make_hub(path).run(lambda: notify("READY=1")))
+
+
+def _what_next(path: Path, config: Config) -> str:
+    """What a newcomer may type while the demo runs."""
+    listener = config.resolver.listeners[0].udp
+    dig, enforcer = f"dig @{listener.address} -p {listener.port}", Path(sys.argv[0])
+    lines = {
+        f"{dig} long.weixin.qq.com": "blocked: NXDOMAIN, with the reason (EDE 15)",
+        f"{dig} www.canada.ca": "allowed: forwarded, and written down nowhere",
+        f"{enforcer} attempts list": "the record of what was blocked",
+        f"{enforcer} explain long.weixin.qq.com": "which rule, in which file, and why",
+        f"curl http://{config.metrics.listen}/metrics": "what Prometheus sees",
+    }
+    width = max(map(len, lines))
+    shown = "\n".join(f"  {command:{width}}   {what}" for command, what in lines.items())
+    return (
+        f"Enforcer is running. In another shell:\n\n{shown}\n\n"
+        f"The configuration is {path}, data is in {config.data_dir}. Stop with Ctrl-C."
+    )
 
 
 def _log_to_stderr() -> None:

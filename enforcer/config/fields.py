@@ -45,10 +45,12 @@ class Surroundings:
     """What paths depend on, given to pydantic as the context of validation.
 
     folder: where enforcer.yaml lies. shipped: the file of a list that comes with Enforcer, by its name, or None.
+    files: False for who never opens the files that are named, so that they need not be there.
     """
 
     folder: Path
     shipped: Callable[[str], Path | None]
+    files: bool = True
 
 
 def choice(members: type[StrEnum], *later: str) -> BeforeValidator:
@@ -156,14 +158,14 @@ def _path(value: object, info: ValidationInfo) -> Path:
 
 def _file(value: object, info: ValidationInfo) -> Path:
     path = _path(value, info)
-    if isinstance(info.context, Surroundings) and not path.is_file():
+    if isinstance(info.context, Surroundings) and info.context.files and not path.is_file():
         raise ValueError(f"{quoted(value)} is not a file; write a path, relative to the folder of this file")
     return path
 
 
 def _list_file(value: object, info: ValidationInfo) -> Path:
     path, around = _path(value, info), info.context
-    if not isinstance(around, Surroundings) or path.is_file():
+    if not isinstance(around, Surroundings) or not around.files or path.is_file():
         return path
     shipped = around.shipped(str(value)) if Path(str(value)).name == str(value) else None
     if shipped is None:

@@ -18,11 +18,16 @@ type _Wrong = tuple[KeyPath, str]
 
 
 def load(
-    path: Path, shipped: Callable[[str], Path | None] = lambda _: None, environ: Mapping[str, str] = os.environ
+    path: Path,
+    shipped: Callable[[str], Path | None] = lambda _: None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    files: bool = True,
 ) -> Config:
     """Read a configuration; its paths are relative to the folder of the file.
 
     shipped: gives the file of a list that comes with Enforcer from a bare name such as `wechat.yaml`, or None.
+    files: False for who never opens the lists and the inventory, so that they need not be there.
     Raises Mistakes with all of them, in the order of the lines; what must hold between keys is looked at as far as the
     keys can be read. Raises Unavailable when the file cannot be opened. Nothing but files is looked at: whether
     `data_dir` can be written, or an address listened on, is found when a process starts.
@@ -30,7 +35,7 @@ def load(
     document = _document(path, environ)
     if document.mistakes and not document.lines:
         raise Mistakes(document.mistakes)  # not YAML: nothing else can be said
-    config, invalid, removed = _validate(document.values, Surroundings(path.absolute().parent, shipped))
+    config, invalid, removed = _validate(document.values, Surroundings(path.absolute().parent, shipped, files))
     wrong = [*document.wrong.items(), *_outside(invalid, document.wrong)]
     if config is not None:
         wrong += _outside(contradictions(config), document.wrong.keys() | removed)

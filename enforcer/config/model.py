@@ -323,7 +323,7 @@ class Identity(Section):
 class Attempts(Section):
     """The record of what was blocked."""
 
-    later = frozenset({"sinks"})
+    later = frozenset({"retention_days", "sinks"})
 
     aggregate_s: float = Field(
         60.0,
@@ -341,7 +341,6 @@ class Attempts(Section):
         2_000_000_000,
         description="The most bytes that wait for the hub; above it the newest are counted, and not kept.",
     )
-    retention_days: int = Field(365, ge=1, le=36_500, description="Days after which a day's records are purged.")
     index: Annotated[Index, choice(Index, "postgresql")] = Field(Index.SQLITE, description="Where look-ups are made.")
 
 

@@ -4,11 +4,12 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from enforcer.errors import EnforcerError, Malformed, Unavailable
+from enforcer.notify import short
 
 type Request = Mapping[str, object]
 type Answer = Mapping[str, object]
@@ -53,8 +54,8 @@ def ask(path: Path, request: Request) -> Answer:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(_TIMEOUT_S)
-            with _short(path) as short:
-                sock.connect(short)
+            with short(path) as near:
+                sock.connect(near)
             sock.sendall(json.dumps(request).encode() + b"\n")
             with sock.makefile("rb") as file:
                 answer = json.loads(file.readline(ANSWER_MAX))
@@ -102,8 +103,8 @@ def _bind(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     mask = os.umask(0o177)
     try:
-        with _short(path) as short:
-            sock.bind(short)
+        with short(path) as near:
+            sock.bind(near)
     except OSError as error:
         sock.close()
         raise Unavailable(f"{path}: cannot be made ({error.strerror})") from error
@@ -114,13 +115,3 @@ def _bind(path: Path) -> socket.socket:
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """The path of a socket through its open folder: what the kernel takes has no more than 107 octets."""
-    fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{fd}/{path.name}"
-    finally:
-        os.close(fd)

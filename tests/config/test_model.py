@@ -82,7 +82,6 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
             "aggregate_s": 60.0,
             "fsync_s": 1.0,
             "spool_max": "2GB",
-            "retention_days": 365,
             "index": Index.SQLITE,
         },
         "metrics": {"listen": "127.0.0.1:9310", "devices": 50},

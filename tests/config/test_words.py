@@ -43,7 +43,7 @@ def test_a_path_is_written_as_people_write_it() -> None:
         ("attempts.aggregate_s", "1m", '"1m" is not a number from 0 to 3600; write one, as in 60'),
         ("attempts.aggregate_s", "nan", '"nan" is not a number from 0 to 3600; write one, as in 60'),
         ("attempts.fsync_s", 0, '"0" is not a number from 0.01 to 60; write one, as in 1'),
-        ("attempts.retention_days", 0, '"0" is not a whole number from 1 to 36500; write one, as in 365'),
+        ("resolver.cache.max_ttl", 0, '"0" is not a whole number from 1 to 86400; write one, as in 86400'),
         ("resolver.limits.tcp_clients", 0, '"0" is not a whole number from 1 to 100000; write one, as in 1000'),
         ("resolver.limits.tcp_per_client", 0, '"0" is not a whole number from 1 to 10000; write one, as in 20'),
         ("resolver.limits.tcp_idle_s", 0, '"0" is not a number from 1 to 300; write one, as in 10'),

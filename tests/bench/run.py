@@ -1,0 +1,44 @@
+"""What `make bench` runs: measures against the budgets and other servers, reports, asserts nothing.
+
+usage: run.py [dns] [service] [policy]: those named, else all of them
+"""
+
+import os
+import platform
+import signal
+import sys
+
+from tests.bench import compare, policy, service
+from tests.bench.process import find
+from tests.bench.tables import print_table
+
+
+def names() -> None:
+    """A million names in the policy."""
+    print_table(("a million names in the policy", ""), policy.main())
+
+
+PARTS = {"dns": compare.main, "service": service.main, "policy": names}
+NEED_LOAD = {"dns", "service"}
+
+
+def main(wanted: list[str]) -> None:
+    """Run the parts that are wanted, one after the other."""
+    unknown = [part for part in wanted if part not in PARTS]
+    if unknown:
+        sys.exit(f'"{unknown[0]}" is no benchmark; there are {", ".join(PARTS)}')
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
+    print(
+        f"Python {platform.python_version()}, {os.cpu_count()} CPUs, load average before: {os.getloadavg()[0]:.2f}. "
+        "Compare within one run, made on an idle machine."
+    )
+    for part in wanted or PARTS:
+        print(f"\n== {part}", flush=True)
+        if part in NEED_LOAD and find("dnsperf") is None:
+            print("dnsperf: not installed, left out; sudo .ci/packages bench installs it")
+        else:
+            PARTS[part]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

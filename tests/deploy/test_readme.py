@@ -1,0 +1,62 @@
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from enforcer.blocklists import shipped
+from enforcer.config.load import load
+from enforcer.identity.inventory import parse_inventory
+from tests.deploy.commands import see_that_it_is_a_command
+from tests.deploy.page import labels_of_metrics, see_that_prometheus_reads
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+TEXT = (DEPLOY / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("enforcer ")]
+COMMANDS += re.findall(r"`(enforcer [a-z][^`]*)`", TEXT)
+EXPRESSIONS = [found.replace("\\|", "|") for found in re.findall(r"^\| `([^`]*enforcer_[^`]*)`", TEXT, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"enforcer run"}))
+def test_every_command_is_one_that_there_is(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DEPLOY.parent)  # an argument may be a file of the repository
+    see_that_it_is_a_command(shlex.split(command)[1:])
+
+
+def test_every_file_that_is_named_is_there() -> None:
+    named = set(re.findall(r"deploy/[\w@./-]*[\w/]", TEXT)) | set(re.findall(r"\]\(([^)#]+\.md)\)", TEXT))
+    for name in named:
+        assert (DEPLOY / name).exists() or (DEPLOY.parent / name).exists(), name
+
+
+def test_every_link_within_the_page_leads_to_a_heading() -> None:
+    headings = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors
+
+
+def test_the_alerts_are_expressions_over_metrics_that_there_are(tmp_path: Path) -> None:
+    assert EXPRESSIONS
+    see_that_prometheus_reads(EXPRESSIONS, tmp_path)
+    assert set(re.findall(r"\benforcer_\w+", TEXT)) - {"enforcer_dns"} <= labels_of_metrics().keys()
+
+
+def test_the_configuration_that_is_shown_loads(tmp_path: Path) -> None:
+    (shown,) = blocks("yaml")
+    config = yaml.safe_load((DEPLOY / "container" / "enforcer.yaml").read_text())
+    config["policy"] |= yaml.safe_load(shown)["policy"]
+    (tmp_path / "enforcer.yaml").write_text(yaml.safe_dump(config))
+    assert load(tmp_path / "enforcer.yaml", shipped).policy.exemptions[0].services == ("kaspersky",)
+
+
+def test_the_inventory_that_is_shown_loads() -> None:
+    (shown,) = blocks("csv")
+    realms = load(DEPLOY / "enforcer.yaml", shipped).realms
+    assert [binding.device for binding in parse_inventory(shown, "devices.csv", realms)][-1] is None

@@ -1,0 +1,128 @@
+"""Any octets into the readers of DNS: only Malformed may come out.
+
+Run as a program, this fuzzes with atheris: `python -m tests.fuzz.test_dns query|response [options of libFuzzer]`.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enforcer.errors import Malformed
+from enforcer.wire.dns import (
+    Record,
+    address,
+    is_query,
+    minimum_ttl,
+    negative_ttl,
+    opcode,
+    read_query,
+    read_response,
+    target,
+    ttl_offsets,
+)
+from enforcer.wire.dnscut import truncated, without_opt
+from enforcer.wire.dnswrite import blocked, error
+from enforcer.wire.name import labels, parents
+from enforcer.wire.svcb import has_ech, hints
+from tests.wire.messages import Built, responses, vector, vectors
+
+
+def fuzz_query(data: bytes) -> None:
+    """A query that is read can be answered, and one that is not can still be told so."""
+    if not is_query(data):
+        return
+    opcode(data)
+    try:
+        query = read_query(data)
+    except Malformed:
+        assert read_response(error(data, 1)).id == int.from_bytes(data[:2])
+        return
+    assert labels(query.qname) == labels(query.question[:-4].lower())
+    answer = blocked(
+        query,
+        rcode=3,
+        suffix_at=len(query.qname) - len(next(parents(query.qname), query.qname)),
+        block_ttl=60,
+        mname=b"\0",
+        rname=b"\0",
+        edns_payload=1232,
+        ede_code=15,
+        ede_text="",
+    )
+    response = read_response(answer)
+    assert (response.id, response.qname, response.qtype) == (query.id, query.qname, query.qtype)
+    assert (response.opt is None) == (query.edns is None)
+
+
+def fuzz_response(data: bytes) -> None:
+    """A response that is read can be judged, cut, and read again."""
+    try:
+        response = read_response(data)
+    except Malformed:
+        return
+    minimum_ttl(response)
+    assert all(at < response.end - 3 for at in ttl_offsets(response))
+    asks: list[Callable[[bytes, Record], object]] = [target, address, hints, has_ech]
+    for record in response.records:
+        for ask in asks:
+            with suppress(Malformed):
+                ask(data, record)
+    with suppress(Malformed):
+        negative_ttl(data, response)
+    with suppress(Malformed):
+        truncated(data, 512)
+    try:
+        cut = without_opt(data, response)
+    except Malformed:
+        return
+    again = read_response(cut)
+    assert again.opt is None
+    assert [(each.name, each.type, each.ttl) for each in again.records] == [
+        (each.name, each.type, each.ttl) for each in response.records
+    ]
+
+
+SEEDS = vectors("")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_recorded_messages_pass(seed: str) -> None:
+    fuzz_query(vector(seed))
+    fuzz_response(vector(seed))
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_pass(data: bytes) -> None:
+    fuzz_query(data)
+    fuzz_response(data)
+
+
+@given(st.sampled_from(SEEDS), st.data())
+def test_recorded_messages_with_changed_octets_pass(seed: str, data: st.DataObject) -> None:
+    fuzz_changed(vector(seed), data)
+
+
+@given(responses(), st.data())
+def test_built_responses_with_changed_octets_pass(built: Built, data: st.DataObject) -> None:
+    fuzz_changed(built.wire, data)
+
+
+def fuzz_changed(message: bytes, data: st.DataObject) -> None:
+    wire = bytearray(message)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(wire)))
+        wire[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    fuzz_query(bytes(wire))
+    fuzz_response(bytes(wire))
+
+
+if __name__ == "__main__":
+    atheris = importlib.import_module("atheris")  # not for every Python, so not among the tools of the tests
+    atheris.instrument_all()
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], {"query": fuzz_query, "response": fuzz_response}[sys.argv[1]])
+    atheris.Fuzz()
