@@ -147,7 +147,7 @@ class DnsWorker:
             window_ms=round(config.attempts.aggregate_s * 1000),
             max_bytes=config.attempts.spool_max // workers,
         )
-        self._cache = Cache(config.resolver.cache.max_bytes // workers)
+        self._cache = Cache(config.resolver.cache.max_bytes // workers, serve_stale=config.resolver.cache.serve_stale)
         self._directories: dict[str, Directory] = {}
         self._udp: list[UdpPath] = []
         self._tcp: list[TcpPath] = []

@@ -210,10 +210,15 @@ class Ede(Section):
 class Cache(Section):
     """Upstream answers that are kept."""
 
-    later = frozenset({"serve_stale", "prefetch"})
+    later = frozenset({"prefetch"})
 
     max_bytes: Size = Field(256_000_000, description="The most bytes, of all workers of this node together.")
     max_ttl: int = Field(86_400, ge=1, le=86_400, description="The most seconds that an answer is kept.")
+    serve_stale: bool = Field(
+        False,
+        description="Where no upstream answers, give what has expired within the last day (RFC 8767), for 30 seconds. "
+        "A change needs a restart.",
+    )
 
 
 class OwnNames(Section):

@@ -12,6 +12,8 @@ from enforcer.wire import dns
 from enforcer.wire.dnscut import without_ech
 
 TTL_MAX = 86_400  # RFC 8767 §4
+STALE_TTL = 30  # RFC 8767 §4
+STALE_MAX_S = 86_400  # RFC 8767 §5 has 1 to 3 days
 NEGATIVE_TTL_MAX = 10_800  # RFC 2308 §5
 FAILURE_MIN_S, FAILURE_MAX_S = 1.0, 60.0  # RFC 9520 §3.2 asks for 1 s to 5 min
 
@@ -55,6 +57,14 @@ class Cached:
         return wire
 
 
+def stale_wire(entry: Cached) -> bytearray:
+    """The message as it is to be given out when it has expired: with every TTL 30 seconds (RFC 8767 §4)."""
+    wire = bytearray(entry.wire)
+    for offset, _ in entry.ttls:
+        _TTL.pack_into(wire, offset, STALE_TTL)
+    return wire
+
+
 def cacheable(wire: bytes, response: dns.Response, now: float, max_ttl: int) -> Cached:
     """An upstream's answer, ready to give; `until == now` where it must not be kept.
 
@@ -85,10 +95,14 @@ def _ttls(response: dns.Response, most: int) -> tuple[tuple[int, int], ...]:
 
 
 class Cache:
-    """Answers by question, least recently used first out, never more than `max_bytes`."""
+    """Answers by question, least recently used first out, never more than `max_bytes`.
 
-    def __init__(self, max_bytes: int) -> None:
+    serve_stale: what has expired is kept for another day (RFC 8767).
+    """
+
+    def __init__(self, max_bytes: int, *, serve_stale: bool = False) -> None:
         self.max_bytes = max_bytes
+        self._stale_s = STALE_MAX_S if serve_stale else 0
         self.bytes = 0
         self._entries: OrderedDict[Key, Cached] = OrderedDict()
 
@@ -108,7 +122,16 @@ class Cache:
             if entry.until > now:
                 self._entries.move_to_end(key)
                 return entry
-            self._drop(key)
+            if entry.until + self._stale_s <= now:
+                self._drop(key)
+        return None
+
+    def stale(self, question: bytes, variant: int, now: float) -> Cached | None:
+        """An answer that has expired, for when nobody can give a new one (RFC 8767 §5); None where there is none."""
+        for key in ((question, variant), (_name(question), variant)):
+            entry = self._entries.get(key)
+            if entry is not None and entry.until <= now < entry.until + self._stale_s:
+                return entry
         return None
 
     def put(self, question: bytes, variant: int, entry: Cached, now: float) -> None:
@@ -118,8 +141,9 @@ class Cache:
         chain = any(record.section is dns.Section.ANSWER for record in entry.response.records)
         for_every_type = entry.response.rcode == _NXDOMAIN and not chain
         key = (_name(question) if for_every_type else question, variant)
-        if key in self._entries:
-            self._drop(key)
+        for old in ((question, variant), (_name(question), variant)):  # of which one may have expired
+            if old in self._entries:
+                self._drop(old)
         self._entries[key] = entry
         self.bytes += entry.size
         while self.bytes > self.max_bytes:

@@ -30,6 +30,7 @@ PAYLOAD = 1232  # octets of UDP that we take and send at most (DNS flag day 2020
 UDP_MIN = 512
 STREAM_MAX = 0xFFFF  # octets that the length before a message over TCP can say
 EDE_FORGED, EDE_PROHIBITED, EDE_NOT_REACHABLE, EDE_NETWORK_ERROR, EDE_INVALID = 4, 18, 22, 23, 24
+EDE_STALE, EDE_STALE_NXDOMAIN = 3, 19
 CHAIN_MAX = 16
 
 _A, _AAAA, _ANY, _CNAME, _HTTPS = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME, RRType.HTTPS))
@@ -44,6 +45,7 @@ class Outcome(StrEnum):
     BLOCKED = "blocked"
     OBSERVED = "observed"
     CACHED = "cached"
+    STALE = "stale"
     FORWARDED = "forwarded"
     LOCAL = "local"
     REFUSED = "refused"
@@ -199,11 +201,11 @@ def judge_answer(wire: bytes, response: dns.Response, client: Client, policy: Po
     return observed
 
 
-def passed(query: dns.Query, wire: bytes | bytearray, rcode: int) -> bytes:
+def passed(query: dns.Query, wire: bytes | bytearray, rcode: int, *, stale: bool = False) -> bytes:
     """An upstream's answer as this client gets it: its ID, its letter case, its flags, and OPT as it has one.
 
     wire: a message without OPT, whose question is this query's but for the letter case; with AD where it is authentic,
-    which is passed on to who asks for it (RFC 6840 §5.7, §5.8).
+    which is passed on to who asks for it (RFC 6840 §5.7, §5.8). stale: it has expired, which the client is told.
     """
     reply = bytearray(wire)
     told = _TC | _AD if query.ad or (query.edns is not None and query.edns.do) else _TC
@@ -212,7 +214,9 @@ def passed(query: dns.Query, wire: bytes | bytearray, rcode: int) -> bytes:
     reply[2:4] = flags.to_bytes(2)
     reply[12 : 12 + len(query.question)] = query.question
     if query.edns is not None:
-        return dnswrite.with_opt(bytes(reply), dnswrite.opt(PAYLOAD, do=query.edns.do))
+        code = EDE_STALE_NXDOMAIN if rcode == Rcode.NXDOMAIN else EDE_STALE
+        options = (dnswrite.ede(code, ""),) if stale else ()
+        return dnswrite.with_opt(bytes(reply), dnswrite.opt(PAYLOAD, do=query.edns.do, options=options))
     return bytes(reply)
 
 

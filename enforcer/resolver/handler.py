@@ -17,7 +17,7 @@ from enforcer.attempts.block import Block, Response, encode_block, with_client
 from enforcer.attempts.spool import NO_ROW, Spool
 from enforcer.counters import word
 from enforcer.decide import dns as decide
-from enforcer.decide.cache import Cache, Cached, Failures, cacheable
+from enforcer.decide.cache import Cache, Cached, Failures, cacheable, stale_wire
 from enforcer.decide.dns import Ech, Manners, Outcome, Reply
 from enforcer.decide.local import LocalRecords
 from enforcer.errors import Malformed
@@ -233,6 +233,10 @@ class Handler:
             return self._given(entry, given, query, group=group, observed=step.observed, stream=stream, wire=wire)
         self._words[self._w_miss] += 1
         if self._failures.blocked(question, variant, steady):
+            expired = self._cache.stale(question, variant, steady)
+            if expired is not None:
+                given = Outcome.STALE
+                return self._given(expired, given, query, group=group, observed=step.observed, stream=stream, wire=None)
             reply = decide.failed(query, "asked again too soon", network=False)
             return self._once(reply, query, stream, self._observed(step.observed, query, client.realm, stream))
         if self._waiters >= WAITERS_MAX:
@@ -336,13 +340,14 @@ class Handler:
                 return self._once(refusal, query, stream, rows)
             lasts = int(steady) + min(SETTLED_S, int(entry.until - steady))
             return self._settled(refusal, query, rows=rows, lasts=lasts, stream=stream, wire=wire, group=group)
+        stale = outcome is Outcome.STALE
         rows = self._observed(observed, query, client.realm, stream)
         if rows is None and found is not None:
             seen = Reply(b"", Outcome.OBSERVED, found.verdict, via=found.via)
             rows = self._rows_of(seen, query, client.realm, stream)
         if rows is not None:
             outcome = Outcome.OBSERVED
-        message = decide.fitted(_shown(entry, query, group, steady), query, stream=stream)
+        message = decide.fitted(_shown(entry, query, group, steady, stale=stale), query, stream=stream)
         number = bucket(query.qtype, outcome)
         if wire is not None and not client.exempt:
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
@@ -450,11 +455,14 @@ class Handler:
         step = decide.begin(query, client, policy, self._now(), self._conduct.manners, ech=group.ech)
         if isinstance(step, Reply):
             return self._once(step, query, stream, self._rows_of(step, query, client.realm, stream))
+        given = Outcome.FORWARDED
+        if entry is None:  # only now: a refresh is tried first (RFC 8767 §5)
+            entry = self._cache.stale(_question(query), _variant(query), self._clock.steady())
+            given = Outcome.STALE
         if entry is None:
             text = result.value if isinstance(result, Failure) else ""
             reply = decide.failed(query, text, network=result is Failure.UNREACHABLE)
             return self._once(reply, query, stream, self._observed(step.observed, query, client.realm, stream))
-        given = Outcome.FORWARDED
         return self._given(entry, given, query, group=group, observed=step.observed, stream=stream, wire=None)
 
     def _broken(self, query: dns.Query) -> tuple[Rendered, bytes]:
@@ -468,12 +476,13 @@ def _report(error: Exception) -> None:
     _log.error("query event=failed error=%s in=%s line=%s", type(error).__name__, where.name, where.lineno)
 
 
-def _shown(entry: Cached, query: dns.Query, group: Group, now: float) -> bytes:
+def _shown(entry: Cached, query: dns.Query, group: Group, now: float, *, stale: bool = False) -> bytes:
     """An allowed answer as this client gets it: without ECH keys, where its realm is to have none."""
     signed = query.edns is not None and query.edns.do
     if entry.bare is not None and group.ech is not Ech.PASS and not signed:
         entry = entry.bare
-    return decide.passed(query, entry.at(now), entry.response.rcode)
+    wire = stale_wire(entry) if stale else entry.at(now)
+    return decide.passed(query, wire, entry.response.rcode, stale=stale)
 
 
 def _question(query: dns.Query) -> bytes:

@@ -61,7 +61,7 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
             "soa": {"mname": "policy.invalid", "rname": "hostmaster.invalid"},
             "ede": {"code": 15, "text": None},
             "ech": Ech.STRIP,
-            "cache": {"max_bytes": "256MB", "max_ttl": 86_400},
+            "cache": {"max_bytes": "256MB", "max_ttl": 86_400, "serve_stale": False},
             "local": {"forward": {}, "records": ()},
             "nat64": ("64:ff9b::/96",),
             "limits": {

@@ -84,7 +84,7 @@ def test_lists_of_sections_are_not_empty(refused: Refused, section: str) -> None
     "path",
     [
         *("proxy", "gateway", "console", "policy.require_signature"),
-        *("resolver.cache.serve_stale", "resolver.cache.prefetch"),
+        "resolver.cache.prefetch",
         *("identity.radius", "identity.leases", "attempts.sinks"),
     ],
 )

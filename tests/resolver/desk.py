@@ -163,6 +163,7 @@ class Desk:
         max_ttl: int = 86_400,
         ech: Ech = Ech.STRIP,
         local: tuple[str, ...] = (),
+        serve_stale: bool = False,
     ) -> None:
         self.hands = Hands()
         self.corporate = FakeUpstreams(CORPORATE)
@@ -176,7 +177,7 @@ class Desk:
             heap=capacity * 600,
         )
         self.counters = Counters(folder / "counters" / "dns-0")
-        self.cache = Cache(cache_bytes)
+        self.cache = Cache(cache_bytes, serve_stale=serve_stale)
         networks = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
         self.directory = Directory((Realm("lab", networks, mode, ech),))
         self.conduct = Conduct(

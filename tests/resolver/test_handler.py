@@ -157,6 +157,48 @@ def test_c3_a_failure_is_told_servfail_and_not_asked_again_at_once(desk: Desk) -
     assert desk.attempts() == []
 
 
+def test_c4_without_serve_stale_what_has_expired_is_not_given(desk: Desk) -> None:
+    desk.ask(a_query("soon.ok.test"))
+    desk.hands.pass_s(3)
+    desk.upstreams.fails = Failure.SILENT
+    assert rcode(desk.ask(a_query("soon.ok.test"))) == "SERVFAIL"
+
+
+def test_c4_what_has_expired_is_given_for_a_day_once_a_refresh_has_failed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, serve_stale=True)
+    desk.ask(a_query("soon.ok.test"))
+    desk.ask(a_query("none.ok.test"))
+    desk.hands.pass_s(40)
+    assert ttl(desk.ask(a_query("soon.ok.test"))) == 2
+    desk.hands.pass_s(40)
+    desk.upstreams.asked.clear()
+    desk.upstreams.fails = Failure.SILENT
+    for name, code, ede in [("soon.ok.test", "NOERROR", 3), ("none.ok.test", "NXDOMAIN", 19)] * 2:
+        reply = desk.ask(a_query(name, edns=True))
+        assert rcode(reply) == code
+        assert [int(option.code) for option in read(reply).options if isinstance(option, dns.edns.EDEOption)] == [ede]
+        assert {rrset.ttl for rrset in (*read(reply).answer, *read(reply).authority)} == {30}
+    assert desk.upstreams.asked == ["soon.ok.test A", "none.ok.test A"]
+    desk.hands.pass_s(86_400)
+    assert rcode(desk.ask(a_query("soon.ok.test"))) == "SERVFAIL"
+    desk.upstreams.fails = None
+    desk.hands.pass_s(120)
+    assert ttl(desk.ask(a_query("soon.ok.test"))) == 2
+    desk.close()
+
+
+def test_c4_what_has_expired_is_judged_as_everything_is(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, NO_BANS, serve_stale=True)
+    desk.ask(a_query("cloaked.ok.test"))
+    desk.hands.pass_s(400)
+    desk.upstreams.fails = Failure.SILENT
+    assert rcode(desk.ask(a_query("cloaked.ok.test"))) == "NOERROR"
+    desk.follow(BANS)
+    assert rcode(desk.ask(a_query("cloaked.ok.test"))) == "NXDOMAIN"
+    assert total(desk) == 1
+    desk.close()
+
+
 def test_c5_answers_with_do_are_kept_apart(desk: Desk) -> None:
     for _ in range(2):
         desk.ask(a_query("www.ok.test", edns=True))
