@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from enforcer.config.values import Endpoint, Upstream
 from enforcer.counters import Counters, word
 from enforcer.decide.cache import Cache
 from enforcer.decide.dns import Manners
+from enforcer.decide.local import LocalRecords
 from enforcer.devices.device import Binding
 from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
 from enforcer.folders import Folders
@@ -42,8 +43,10 @@ from enforcer.resolver.doors import Door
 from enforcer.resolver.fast import UdpPath
 from enforcer.resolver.handler import Clock, Conduct, Handler
 from enforcer.resolver.listeners import StreamPath, TcpLimits, TcpPath, TlsPath
+from enforcer.resolver.pace import Pace
 from enforcer.resolver.upstream import Manner, Upstreams, nameservers
 from enforcer.wire.doh import PATH as DOH_PATH
+from enforcer.wire.name import Name
 from enforcer.wire.svcb import service
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -117,7 +120,11 @@ def settings_of(config: Config) -> PolicySettings:
         answer=config.resolver.answer,
         ban=config.policy.ban,
         nat64=config.resolver.nat64,
-        upstreams=tuple(address for address, _ in upstreams_of(config)),
+        upstreams=tuple(
+            str(upstream.address)
+            for upstreams in (upstreams_of(config), *config.resolver.local.forward.values())
+            for upstream in upstreams
+        ),
     )
 
 
@@ -148,7 +155,7 @@ class DnsWorker:
             window_ms=round(config.attempts.aggregate_s * 1000),
             max_bytes=config.attempts.spool_max // workers,
         )
-        self._cache = Cache(config.resolver.cache.max_bytes // workers)
+        self._cache = Cache(config.resolver.cache.max_bytes // workers, serve_stale=config.resolver.cache.serve_stale)
         self._directories: dict[str, Directory] = {}
         self._udp: list[UdpPath] = []
         self._streams: list[StreamPath] = []
@@ -186,8 +193,14 @@ class DnsWorker:
             loop.add_signal_handler(number, stop.set)
         words = self._counters.words
         async with asyncio.TaskGroup() as tasks:
-            upstreams = Upstreams(upstreams_of(self._config), manner_of(self._config), words, loop, tasks)
-            handler = self._handler(upstreams)
+            manner, ca = manner_of(self._config), self._config.resolver.upstream_ca
+            forward: dict[Name, Upstreams] = {}
+            first = 0  # as the hub counts them: what is forwarded comes first, since `auto` has no labels
+            for zone, targets in self._config.resolver.local.forward.items():
+                forward[parse(zone)] = Upstreams(targets, manner, words, loop, tasks, ca=ca, first=first)
+                first += len(targets)
+            upstreams = Upstreams(upstreams_of(self._config), manner, words, loop, tasks, ca=ca, first=first)
+            handler = self._handler(upstreams, forward)
             self._open_paths(handler)
             await self._first_orders(handler, stop)
             if not stop.is_set():
@@ -202,13 +215,15 @@ class DnsWorker:
                 await self._drain(loop)
                 for task in upkeep:
                     task.cancel()
-            upstreams.close()
+            for each in (upstreams, *forward.values()):
+                each.close()
 
-    def _handler(self, upstreams: Upstreams) -> Handler:
+    def _handler(self, upstreams: Upstreams, forward: Mapping[Name, Upstreams]) -> Handler:
         return Handler(
             conduct=conduct_of(self._config),
             cache=self._cache,
             upstreams=upstreams,
+            forward=forward,
             spool=self._spool,
             words=self._counters.words,
             clock=CLOCK,
@@ -225,7 +240,15 @@ class DnsWorker:
             if listener.udp is not None:
                 sock = udp_socket(listener.udp)
                 self._udp.append(
-                    UdpPath(sock, directory=directory, handler=handler, spool=self._spool, words=words, clock=CLOCK)
+                    UdpPath(
+                        sock,
+                        directory=directory,
+                        handler=handler,
+                        spool=self._spool,
+                        words=words,
+                        clock=CLOCK,
+                        pace=pace_of(self._config),
+                    )
                 )
             if listener.tcp is not None:
                 self._open(listener, listener.tcp, TcpPath(directory, handler, words, CLOCK, most))
@@ -306,6 +329,8 @@ class DnsWorker:
         for listener in config.resolver.listeners:
             if listener.name in self._directories:
                 self._directories[listener.name].serve(realms_of(config, listener))
+        for udp in self._udp:
+            udp.limit(pace_of(config))
         self._generation = orders.generation
         self._counters.words[word("worker_generation")] = orders.generation
         _log.info("policy event=in_force ruleset=%s generation=%d", orders.policy[:12], orders.generation)
@@ -374,13 +399,16 @@ def conduct_of(config: Config) -> Conduct:
         drop_outside=resolver.outside is Outside.DROP,
         name_clients=config.policy.notice.monitoring_notice_acknowledged,
         max_ttl=resolver.cache.max_ttl,
+        local=LocalRecords(resolver.local.records),
     )
 
 
 def realms_of(config: Config, listener: Listener) -> tuple[Realm, ...]:
     """The realms that ask at a listener."""
     return tuple(
-        Realm(realm.name, realm.networks, realm.mode) for realm in config.realms if listener.name in realm.listeners
+        Realm(realm.name, realm.networks, realm.mode, realm.ech or config.resolver.ech)
+        for realm in config.realms
+        if listener.name in realm.listeners
     )
 
 
@@ -425,13 +453,19 @@ def designated_of(config: Config) -> dict[str, tuple[bytes, ...]]:
     return found
 
 
+def pace_of(config: Config) -> Pace:
+    """How fast the configuration lets one client ask."""
+    limits = config.resolver.limits
+    return Pace(limits.per_client_qps, limits.burst, limits.trusted_forwarders)
+
+
 def workers_of(config: Config) -> int:
     """How many DNS workers a configuration asks for."""
     return config.resolver.workers or len(os.sched_getaffinity(0))
 
 
-def upstreams_of(config: Config) -> tuple[tuple[str, int], ...]:
-    """The upstreams' addresses and ports: as configured, else this machine's own name servers but for ourselves."""
+def upstreams_of(config: Config) -> tuple[Upstream, ...]:
+    """The upstreams: as configured, else this machine's own name servers but for ourselves."""
     upstreams = config.resolver.upstreams
     if not upstreams:
         ours = [endpoint for listener in config.resolver.listeners for _, endpoint in listener.endpoints]
@@ -440,14 +474,20 @@ def upstreams_of(config: Config) -> tuple[tuple[str, int], ...]:
             for upstream in map(Upstream, nameservers(_text(RESOLV_CONF)))
             if not any(upstream.reaches(endpoint) for endpoint in ours)
         )
-    return tuple((str(upstream.address), upstream.port) for upstream in upstreams)
+    return upstreams
 
 
 def manner_of(config: Config) -> Manner:
     """How the configuration wants upstreams asked."""
     resolver = config.resolver
     timeouts = resolver.timeouts
-    return Manner(resolver.strategy is Strategy.FASTEST, timeouts.attempt_s, timeouts.query_s)
+    strategy = resolver.strategy
+    return Manner(
+        fastest=strategy is Strategy.FASTEST,
+        parallel=strategy is Strategy.PARALLEL,
+        attempt_s=timeouts.attempt_s,
+        query_s=timeouts.query_s,
+    )
 
 
 def _text(path: Path) -> str:

@@ -5,7 +5,8 @@ from itertools import combinations
 
 from enforcer.config.document import KeyPath
 from enforcer.config.model import Config, Demand, Listener, UnknownToken
-from enforcer.config.values import instead, quoted, short
+from enforcer.config.values import Upstream, instead, quoted, short
+from enforcer.counters import UPSTREAMS_MAX
 from enforcer.policy.rules import Answer
 
 # What is wrong: the place to mend, and the text.
@@ -191,17 +192,27 @@ def _metrics(config: Config) -> Found:
 
 def _upstreams(config: Config) -> Found:
     """A question that comes back to ourselves would go round for ever."""
-    upstreams = config.resolver.upstreams
+    groups: list[tuple[KeyPath, tuple[Upstream, ...]]] = [(("resolver", "upstreams"), config.resolver.upstreams)]
+    forward = config.resolver.local.forward
+    groups += [(("resolver", "local", "forward", zone), upstreams) for zone, upstreams in forward.items()]
+    for path, upstreams in groups:
+        yield from _asked(config, path, upstreams)
+    number = sum(len(upstreams) for _, upstreams in groups)
+    if number > UPSTREAMS_MAX:
+        yield ("resolver", "upstreams"), f"{number} upstreams are named in all; write at most {UPSTREAMS_MAX}"
+
+
+def _asked(config: Config, path: KeyPath, upstreams: tuple[Upstream, ...]) -> Found:
     for i, upstream in enumerate(upstreams):
         for listener in config.resolver.listeners:
             if any(upstream.reaches(endpoint) for _, endpoint in listener.endpoints):
                 yield (
-                    ("resolver", "upstreams", i),
+                    (*path, i),
                     f'"{upstream}" is our own listener {quoted(listener.name)}; write the resolver that is to be asked',
                 )
                 break
-        if upstream in upstreams[:i]:
-            yield ("resolver", "upstreams", i), f'"{upstream}" is named twice; leave one out'
+        if upstream.label in [other.label for other in upstreams[:i]]:
+            yield (*path, i), f'"{upstream.label}" is named twice; leave one out'
 
 
 def _answers(config: Config) -> Found:

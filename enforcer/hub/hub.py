@@ -21,7 +21,7 @@ from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
 from enforcer.attempts.log import DayLog
 from enforcer.attempts.spool import segments
 from enforcer.config.describe import needs_restart, show
-from enforcer.config.model import Config
+from enforcer.config.model import Config, upstream_labels
 from enforcer.config.values import Endpoint
 from enforcer.counters import DROPS, read_counters, word
 from enforcer.devices.device import Address, Binding
@@ -159,7 +159,7 @@ class Hub:
             policy=self._facts(now),
             loads=self._loads,
             workers=self._read_counters(),
-            upstreams=tuple(str(upstream) for upstream in self.config.resolver.upstreams),
+            upstreams=upstream_labels(self.config),
             restarts=restarts,
             spool=self._spool_figures(now_ms),
             attempts=attempts,

@@ -12,6 +12,7 @@ from weakref import ref
 
 from enforcer.counters import Transport
 from enforcer.decide.cache import Cached
+from enforcer.decide.dns import Ech
 from enforcer.orders import Orders
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Address, Client
@@ -27,17 +28,19 @@ class Realm:
     name: str
     networks: tuple[Network, ...]
     mode: Mode
+    ech: Ech = Ech.STRIP
 
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """A class of client. client: None for those outside of every realm.
+    """A class of client. client: None for those outside of every realm. ech: what it gets of ECH keys.
 
     by_octets: rendered answers by what a query says after its ID. by_meaning: the same by what it asks, whatever its
     letter case and options. Both are emptied when they are full, and thrown away with the policy.
     """
 
     client: Client | None
+    ech: Ech = Ech.STRIP
     by_octets: dict[bytes, "Rendered"] = field(default_factory=dict)
     by_meaning: dict[tuple[bytes, int, int], "Known"] = field(default_factory=dict)
 
@@ -124,10 +127,10 @@ class Directory:
         mode = Mode.MONITOR if until is not None and now < until else realm.mode
         granted = self._granted.get((realm.name, address))
         exempt = {service: end for service, end in (granted or {}).items() if now < end}
-        key = (realm.name, mode, tuple(sorted(exempt.items())))
+        key = (realm.name, mode, realm.ech, tuple(sorted(exempt.items())))
         group = self._groups.get(key)
         if group is None:
-            group = Group(Client(realm.name, mode, MappingProxyType(exempt)))
+            group = Group(Client(realm.name, mode, MappingProxyType(exempt)), realm.ech)
             self._groups[key] = group
         return group
 

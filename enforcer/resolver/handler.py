@@ -6,8 +6,8 @@ Identical questions on their way are asked once. An error of ours becomes SERVFA
 
 import logging
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Protocol
@@ -17,8 +17,9 @@ from enforcer.attempts.block import Block, Response, encode_block, with_client
 from enforcer.attempts.spool import NO_ROW, Spool
 from enforcer.counters import Transport, word
 from enforcer.decide import dns as decide
-from enforcer.decide.cache import Cache, Cached, Failures, cacheable
-from enforcer.decide.dns import Manners, Outcome, Reply
+from enforcer.decide.cache import Cache, Cached, Failures, cacheable, stale_wire
+from enforcer.decide.dns import Ech, Manners, Outcome, Reply
+from enforcer.decide.local import LocalRecords
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Answer
@@ -29,7 +30,8 @@ from enforcer.resolver.upstream import Answer as Answered
 from enforcer.resolver.upstream import Failure, Question, Upstreams
 from enforcer.wire import dns
 from enforcer.wire.dnscodes import rcode_name, type_name
-from enforcer.wire.dnscut import without_opt
+from enforcer.wire.dnscut import without_ad, without_opt
+from enforcer.wire.name import Name, parents
 
 KNOWN_MAX = 50_000  # rendered answers a group; when there are more, they are rendered anew
 OCTETS_MAX = 300  # of a query that is remembered octet by octet
@@ -61,13 +63,15 @@ class Conduct:
     """How the resolver behaves; a reload may change all of it.
 
     drop_outside: a client that no realm serves gets nothing, instead of REFUSED. name_clients: the users have been
-    told, so a client's address may be written down. max_ttl: the most seconds that an answer is kept.
+    told, so a client's address may be written down. max_ttl: the most seconds that an answer is kept. local: names that
+    are answered here, behind policy.
     """
 
     manners: Manners
     drop_outside: bool
     name_clients: bool
     max_ttl: int
+    local: LocalRecords = field(default_factory=lambda: LocalRecords(()))
 
 
 class Silence(Enum):
@@ -96,6 +100,7 @@ class Handler:
         conduct: Conduct,
         cache: Cache,
         upstreams: Upstreams,
+        forward: Mapping[Name, Upstreams] | None = None,
         spool: Spool,
         words: memoryview,
         clock: Clock,
@@ -104,6 +109,7 @@ class Handler:
         self._cache = cache
         self._failures = Failures()
         self._upstreams = upstreams
+        self._forward = forward or {}
         self._words = words
         self._clock = clock
         self._pending: dict[tuple[bytes, int], list[_Waiting]] = {}  # by question, who waits for its answer
@@ -211,11 +217,15 @@ class Handler:
             if answer is not None:
                 return answer
         now = self._now()
-        step = decide.begin(query, client, policy, now, self._conduct.manners)
+        step = decide.begin(query, client, policy, now, self._conduct.manners, ech=group.ech)
         if isinstance(step, Reply):
             rows = self._rows_of(step, query, client.realm, transport)
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
             return self._settled(step, query, rows=rows, lasts=lasts, transport=transport, wire=wire, group=group)
+        own = self._own(query, steady)
+        if own is not None:
+            given = Outcome.LOCAL
+            return self._given(own, given, query, group=group, observed=step.observed, transport=transport, wire=None)
         question, variant = _question(query), _variant(query)
         entry = self._cache.get(question, variant, steady)
         if entry is not None:
@@ -223,6 +233,12 @@ class Handler:
             return self._given(entry, given, query, group=group, observed=step.observed, transport=transport, wire=wire)
         self._words[self._w_miss] += 1
         if self._failures.blocked(question, variant, steady):
+            expired = self._cache.stale(question, variant, steady)
+            if expired is not None:
+                given = Outcome.STALE
+                return self._given(
+                    expired, given, query, group=group, observed=step.observed, transport=transport, wire=None
+                )
             reply = decide.failed(query, "asked again too soon", network=False)
             return self._once(reply, query, transport, self._observed(step.observed, query, client.realm, transport))
         if self._waiters >= WAITERS_MAX:
@@ -245,9 +261,7 @@ class Handler:
         entry = self._cache.get(_question(query), _variant(query), steady)  # so that the cache knows of the use
         if entry is None or known.entry is None or known.entry() is not entry:
             return None
-        reply = decide.fitted(
-            decide.passed(query, entry.at(steady), entry.response.rcode), query, stream=known.transport.stream
-        )
+        reply = decide.fitted(_shown(entry, query, group, steady), query, stream=known.transport.stream)
         rendered = (tick, reply[2:], len(reply), known.bucket, known.rows)
         if entry.until < tick + 1:
             return rendered, reply
@@ -328,15 +342,14 @@ class Handler:
                 return self._once(refusal, query, transport, rows)
             lasts = int(steady) + min(SETTLED_S, int(entry.until - steady))
             return self._settled(refusal, query, rows=rows, lasts=lasts, transport=transport, wire=wire, group=group)
+        stale = outcome is Outcome.STALE
         rows = self._observed(observed, query, client.realm, transport)
         if rows is None and found is not None:
             seen = Reply(b"", Outcome.OBSERVED, found.verdict, via=found.via)
             rows = self._rows_of(seen, query, client.realm, transport)
         if rows is not None:
             outcome = Outcome.OBSERVED
-        message = decide.fitted(
-            decide.passed(query, entry.at(steady), entry.response.rcode), query, stream=transport.stream
-        )
+        message = decide.fitted(_shown(entry, query, group, steady, stale=stale), query, stream=transport.stream)
         number = bucket(query.qtype, outcome)
         if wire is not None and not client.exempt:
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
@@ -392,7 +405,20 @@ class Handler:
             for waiting in pending:
                 self._give(entry, result, waiting)
 
-        self._upstreams.ask(question, done)
+        self._asked_for(query.qname).ask(question, done)
+
+    def _asked_for(self, qname: Name) -> Upstreams:
+        """Who is asked for a name: the upstreams of the nearest domain that has some of its own."""
+        if not self._forward:
+            return self._upstreams
+        zone = next((zone for zone in (qname, *parents(qname)) if zone in self._forward), None)
+        return self._upstreams if zone is None else self._forward[zone]
+
+    def _own(self, query: dns.Query, steady: float) -> Cached | None:
+        """What the operator's own records answer, to be judged and given as an upstream's answer is."""
+        manners = self._conduct.manners
+        wire = self._conduct.local.answer(query, manners.mname, manners.rname, manners.block_ttl)
+        return None if wire is None else cacheable(wire, dns.read_response(wire), steady, self._conduct.max_ttl)
 
     def _keep(self, key: tuple[bytes, int], result: Answered | Failure) -> tuple[Cached | None, Answered | Failure]:
         """Upstream has spoken: keep the answer, or for a while that there is none."""
@@ -400,6 +426,8 @@ class Handler:
         if isinstance(result, Answered):
             try:
                 plain = without_opt(result.wire, result.response)
+                if not result.authentic:  # anybody on the way may have set AD
+                    plain = without_ad(plain)
                 entry = cacheable(plain, dns.read_response(plain), steady, self._conduct.max_ttl)
             except Malformed:
                 result = Failure.REFUSED
@@ -428,14 +456,17 @@ class Handler:
     ) -> tuple[Rendered, bytes]:
         """The answer to a query that waited. Policy may have changed meanwhile: the question is judged again."""
         client, policy = self._judges(group)
-        step = decide.begin(query, client, policy, self._now(), self._conduct.manners)
+        step = decide.begin(query, client, policy, self._now(), self._conduct.manners, ech=group.ech)
         if isinstance(step, Reply):
             return self._once(step, query, transport, self._rows_of(step, query, client.realm, transport))
+        given = Outcome.FORWARDED
+        if entry is None:  # only now: a refresh is tried first (RFC 8767 §5)
+            entry = self._cache.stale(_question(query), _variant(query), self._clock.steady())
+            given = Outcome.STALE
         if entry is None:
             text = result.value if isinstance(result, Failure) else ""
             reply = decide.failed(query, text, network=result is Failure.UNREACHABLE)
             return self._once(reply, query, transport, self._observed(step.observed, query, client.realm, transport))
-        given = Outcome.FORWARDED
         return self._given(entry, given, query, group=group, observed=step.observed, transport=transport, wire=None)
 
     def _broken(self, query: dns.Query) -> tuple[Rendered, bytes]:
@@ -447,6 +478,15 @@ def _report(error: Exception) -> None:
     """Log where our code failed; not what the error says, which may hold a name."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     _log.error("query event=failed error=%s in=%s line=%s", type(error).__name__, where.name, where.lineno)
+
+
+def _shown(entry: Cached, query: dns.Query, group: Group, now: float, *, stale: bool = False) -> bytes:
+    """An allowed answer as this client gets it: without ECH keys, where its realm is to have none."""
+    signed = query.edns is not None and query.edns.do
+    if entry.bare is not None and group.ech is not Ech.PASS and not signed:
+        entry = entry.bare
+    wire = stale_wire(entry) if stale else entry.at(now)
+    return decide.passed(query, wire, entry.response.rcode, stale=stale)
 
 
 def _question(query: dns.Query) -> bytes:
@@ -463,4 +503,4 @@ def _meaning(query: dns.Query, transport: Transport) -> tuple[bytes, int, int]:
     """All of a query that its answer depends on, but for the letter case: what is asked, flags, EDNS and transport."""
     edns = query.edns
     manner = 0 if edns is None else decide.udp_limit(query) << 3 | edns.do << 2 | 1 << 20
-    return _question(query), query.flags & 0x0110, manner | transport
+    return _question(query), query.flags & 0x0130, manner | transport

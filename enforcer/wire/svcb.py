@@ -10,7 +10,7 @@ from enforcer.wire.dnscodes import RRType
 from enforcer.wire.name import Name, skip_name
 
 _PARAMETER = struct.Struct("!2H")
-_ALPN, _PORT, _IPV4HINT, _ECH, _IPV6HINT, _DOHPATH = 1, 3, 4, 5, 6, 7
+_MANDATORY, _ALPN, _PORT, _IPV4HINT, _ECH, _IPV6HINT, _DOHPATH = 0, 1, 3, 4, 5, 6, 7
 
 
 def parameters(wire: bytes, record: Record) -> dict[int, bytes]:
@@ -56,12 +56,32 @@ def has_ech(wire: bytes, record: Record) -> bool:
     return _ECH in parameters(wire, record)
 
 
+def without_ech(wire: bytes, record: Record) -> bytes:
+    """The RDATA without the keys for Encrypted ClientHello, every other parameter byte for byte.
+
+    `mandatory` names them no more either, since what it names has to be there (RFC 9460 §8); where it named nothing
+    else, it goes too. Raises Malformed as `parameters` does.
+    """
+    kept = []
+    for key, value in parameters(wire, record).items():
+        if key == _ECH:
+            continue
+        rest = value
+        if key == _MANDATORY:
+            rest = b"".join(two for two in _split(value, 2) if int.from_bytes(two) != _ECH)
+        if rest:
+            kept.append(_PARAMETER.pack(key, len(rest)) + rest)
+        elif not value:
+            kept.append(_PARAMETER.pack(key, 0))
+    return wire[record.data_at : skip_name(wire, record.data_at + 2)] + b"".join(kept)
+
+
 def _split(data: bytes | None, size: int) -> list[bytes]:
-    """The pieces of `size` octets that a hint is made of; none without the hint."""
+    """The pieces of `size` octets that a list is made of; none without the parameter."""
     if data is None:
         return []
     if not data or len(data) % size:
-        raise Malformed(f"SvcParam: a hint of {len(data)} octets is no list of addresses of {size}")
+        raise Malformed(f"SvcParam: a hint or list of {len(data)} octets is no number of items of {size}")
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 

@@ -253,3 +253,20 @@ def test_a_realm_without_networks_needs_proof_at_every_listener(tmp_path: Path, 
             "write networks for one of them"
         ),
     ]
+
+
+def test_upstreams_of_a_domain_are_not_ourselves_and_not_named_twice(refused: Refused) -> None:
+    forward = {"corp.example": ["udp://127.0.0.1:5300", "udp://192.0.2.1", "udp://192.0.2.1:53"]}
+    assert refused({"resolver.local": {"forward": forward}}) == [
+        (
+            'resolver.local.forward.corp.example[0]: "udp://127.0.0.1:5300" is our own listener "dns"; '
+            "write the resolver that is to be asked"
+        ),
+        'resolver.local.forward.corp.example[2]: "udp://192.0.2.1" is named twice; leave one out',
+    ]
+
+
+def test_no_more_upstreams_are_named_than_are_counted(refused: Refused) -> None:
+    assert refused({"resolver.upstreams": [f"udp://192.0.2.{number}" for number in range(1, 18)]}) == [
+        "resolver.upstreams: 17 upstreams are named in all; write at most 16"
+    ]

@@ -176,7 +176,7 @@ def test_every_configuration_in_deploy_loads(path: Path) -> None:
 
 def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -> None:
     text = (ROOT / "deploy" / "enforcer.yaml").read_text(encoding="utf-8")
-    for file in ("devices.csv", "dns.pem", "dns.key", "devices-ca.pem", "tokens.txt"):
+    for file in ("devices.csv", "dns.pem", "dns.key", "devices-ca.pem", "tokens.txt", "ca.pem"):
         (tmp_path / file).touch()
     (tmp_path / "enforcer.yaml").write_text(COMMENTED_KEY.sub(r"\1\2", text), encoding="utf-8")
     config = load(tmp_path / "enforcer.yaml", shipped, {})

@@ -1,6 +1,8 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
+from enforcer.decide.dns import Ech
 from enforcer.orders import Grant, Orders, Pause
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Client
@@ -37,6 +39,16 @@ def test_clients_that_no_verdict_can_tell_apart_share_a_group() -> None:
     one, two = (directory.group(ip_address(address), NOW) for address in ("192.0.2.1", "192.0.2.2"))
     assert one is two
     assert directory.group(ip_address("192.0.2.129"), NOW) is not one
+
+
+def test_realms_that_differ_in_ech_alone_do_not_share_a_group() -> None:
+    directory = Directory((WIDE,))
+    before = directory.group(ip_address("192.0.2.1"), NOW)
+    assert before.ech is Ech.STRIP
+    directory.serve((replace(WIDE, ech=Ech.PASS),))
+    after = directory.group(ip_address("192.0.2.1"), NOW)
+    assert after is not before
+    assert after.ech is Ech.PASS
 
 
 def test_a_pause_is_over_at_its_second() -> None:
