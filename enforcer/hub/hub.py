@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from enforcer.config.describe import needs_restart, show
 from enforcer.config.model import Config, upstream_labels
 from enforcer.config.values import Endpoint
 from enforcer.counters import DROPS, read_counters, word
-from enforcer.devices.device import Binding
+from enforcer.devices.device import Address, Binding
 from enforcer.devices.registry import Registry
 from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
 from enforcer.folders import Folders
@@ -309,7 +309,9 @@ class Hub:
             changed = _bytes(self._folders.accepted) != text
             if changed:
                 replace_file(self._folders.accepted, text)
-            self._book.put_in_force(self._loaded.compiled.sha256, self._grants(now), anew=changed)
+            grants = self._grants(now)
+            changed = changed or _holders(grants) != _holders(self._book.orders.grants)
+            self._book.put_in_force(self._loaded.compiled.sha256, grants, anew=changed)
 
     async def _followed(self) -> bool:
         """Wait until every worker that lives follows the orders; False when one takes too long."""
@@ -494,6 +496,7 @@ def _listening(endpoint: Endpoint) -> Iterator[socket.socket]:
             sock.bind((str(endpoint.address), endpoint.port))
         except OSError as error:
             raise Unavailable(f"metrics.listen: {endpoint} cannot be had ({error.strerror})") from error
+        sock.listen()  # whoever is told that we are ready may ask at once
         yield sock
 
 
@@ -511,6 +514,11 @@ def _ms(moment: datetime) -> int:
 
 def _digest(config: Config) -> str:
     return sha256(show(config).encode()).hexdigest()
+
+
+def _holders(grants: Iterable[Grant]) -> set[tuple[str, Address, tuple[str, ...]]]:
+    """Who is exempt from what, whatever the moment at which the grants lapse."""
+    return {(grant.realm, grant.address, grant.services) for grant in grants}
 
 
 def _bytes(path: Path) -> bytes | None:

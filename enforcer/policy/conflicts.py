@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from enforcer.errors import Mistake
 from enforcer.policy.names import parse
-from enforcer.policy.patterns import matches, read_pattern
-from enforcer.policy.protections import Protection, covers
+from enforcer.policy.patterns import matches, matches_below
+from enforcer.policy.protections import Protection
 from enforcer.policy.rules import Kind, Rule
 from enforcer.wire.name import Name, parents
 
@@ -23,11 +23,10 @@ def conflicts(rules: Iterable[Rule], never_block: Iterable[Protection]) -> Itera
 
 def covering(rules: Iterable[Rule], protections: Iterable[Protection]) -> Iterator[tuple[Rule, Protection]]:
     """Name rules that match a protected name, or something below a protected suffix, each with the protection."""
-    rules = tuple(rules)
+    rules, protections = tuple(rules), tuple(protections)
     named = [(parse(rule.trigger), rule) for rule in rules if rule.kind in {Kind.EXACT, Kind.SUFFIX}]
-    safe = [(parse(each.name), each) for each in protections]
-    yield from _names_covering(named, safe)
-    yield from _patterns_covering(rules, safe)
+    yield from _names_covering(named, [(parse(each.name), each) for each in protections])
+    yield from _patterns_covering(rules, protections)
 
 
 def _twice(rules: Iterable[Rule], never_block: Iterable[Protection]) -> Iterator[Mistake]:
@@ -70,18 +69,11 @@ def _names_covering(
         yield from ((rule, kept[above]) for above in parents(name) if above in kept)
 
 
-def _patterns_covering(
-    rules: Iterable[Rule], safe: Iterable[tuple[Name, Protection]]
-) -> Iterator[tuple[Rule, Protection]]:
-    """Patterns that match a protected name, or something below a protected suffix as far as that can be told."""
+def _patterns_covering(rules: Iterable[Rule], safe: Sequence[Protection]) -> Iterator[tuple[Rule, Protection]]:
+    """Patterns that match a protected name, or something below a protected suffix."""
     for rule in rules:
-        if rule.kind is not Kind.REGEX:
-            continue
-        tails = read_pattern(rule.trigger).tails
-        for name, protected in safe:
-            below = protected.kind is Kind.SUFFIX
-            inside = below and any(covers(Kind.SUFFIX, name, tail) for tail in tails)
-            tried = (protected.name, f"a.{protected.name}") if below else (protected.name,)
-            above = any(covers(Kind.SUFFIX, tail, name) for tail in tails)
-            if inside or (above and any(matches(rule.trigger, each) for each in tried)):
-                yield rule, protected
+        if rule.kind is Kind.REGEX:
+            for each in safe:
+                below = each.kind is Kind.SUFFIX and matches_below(rule.trigger, each.name)
+                if below or matches(rule.trigger, each.name):
+                    yield rule, each

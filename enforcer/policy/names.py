@@ -14,7 +14,7 @@ LDH = b"abcdefghijklmnopqrstuvwxyz0123456789-_"
 _SIZES = tuple(bytes((size,)) for size in range(64))
 _SHOWN = {octet: chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03d}" for octet in range(256)}
 _SHOWN |= {ord("."): "\\.", ord("\\"): "\\\\"}
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
+_SCHEME = re.compile(r"\A[a-z][a-z0-9+.-]*://")
 
 
 def parse(text: str) -> Name:
@@ -73,6 +73,8 @@ def _wire(text: str) -> Name | None:
     if text == ".":
         return ROOT
     if not text.isascii():
+        if len(text) > _MAX_OCTETS:
+            return None  # an A-label has more octets than it shows characters, and takes the square of them to make
         try:
             text = idna.uts46_remap(text, std3_rules=False, transitional=False)
             text = ".".join(part if part.isascii() else idna.alabel(part).decode() for part in text.split("."))

@@ -5,7 +5,7 @@ a pattern only for names below `qq.com`, and a stranger's name that merely ends 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -67,7 +67,10 @@ def read_pattern(text: str) -> Pattern:
     items = _Reader(text).read()
     if _ways(items) > _MAX_WAYS:
         raise Malformed(f'pattern "{text}" can be slow; write fewer of "*", "+" and "|"')
-    return Pattern(text, _tails(text, items), _example(items))
+    tails, example = _tails(text, items), _example(items)
+    if wire(example.encode()) is None:
+        raise Malformed(f'pattern "{text}" matches "{example}", which is no name; write labels of 1 to 63 characters')
+    return Pattern(text, tails, example)
 
 
 def matches(text: str, shown: str) -> bool:
@@ -76,6 +79,12 @@ def matches(text: str, shown: str) -> bool:
     Only to be asked for names at or below one of the pattern's tails: the text of a name does not tell labels apart.
     """
     return _compiled(text).fullmatch(shown) is not None
+
+
+def matches_below(text: str, shown: str) -> bool:
+    """Whether a checked pattern describes any name below this one, which has ordinary labels alone."""
+    ending = f".{shown}"
+    return 0 in _left(_Reader(text).read(), ending, {len(ending)})
 
 
 @lru_cache(maxsize=4096)
@@ -154,6 +163,8 @@ class _Reader:
         self.at += 1
         negated = self.text[self.at] == "^"
         self.at += negated
+        if self.text[self.at] == "]":  # which regular expressions elsewhere take for a character
+            raise self.refusal("an empty choice matches nothing")
         among = ""
         while self.text[self.at] != "]":
             first = self.member()
@@ -245,6 +256,27 @@ def _item_ends(item: _Item) -> set[tuple[str, bool]]:
         return {(item.among * item.low, True)} if len(item.among) == 1 and item.low == item.high else {("", False)}
     ends = {end for branch in item.branches for end in _ends(branch)}
     return ends | {("", True)} if item.optional else ends
+
+
+def _left(items: Sequence[_Item], ending: str, lengths: set[int]) -> set[int]:
+    """How much of an ending is still to be matched when these items, the last first, have taken what they can.
+
+    lengths: how much there is to be matched before; 0 stays 0, since items match anything before the ending.
+    """
+    for item in reversed(items):
+        if isinstance(item, _Group):
+            each = [_left(branch, ending, lengths) for branch in item.branches]
+            lengths = set().union(*each, lengths if item.optional else ())
+        else:
+            lengths = set().union(*(_left_by_one(item, ending[:length]) for length in lengths))
+    return lengths
+
+
+def _left_by_one(item: _One, ending: str) -> set[int]:
+    length = len(ending)
+    most = min(length - len(ending.rstrip(item.among)), item.high)
+    left = set(range(length - most, length - item.low + 1))
+    return left | {0} if most == length else left
 
 
 def _example(items: Iterable[_Item]) -> str:

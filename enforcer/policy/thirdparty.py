@@ -14,7 +14,7 @@ from enforcer.wire.name import Name
 _SHOWN_LINES = 10
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ADDRESS = re.compile(
-    rb"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2})?|[0-9a-f:]*:[0-9a-f:]*:[0-9a-f:.]*(?:[%/][a-z0-9]+)?"
+    rb"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2})?|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*(?:[%/][a-z0-9]+)?"
 )
 _NOWHERE = frozenset((b"0.0.0.0", b"127.0.0.1", b"0", b"::", b"::1", b"::0"))
 _RULE = re.compile(rb"(@@)?\|\|([^/^$|*]+)\^(?:\$(?:important|all)(?:,(?:important|all))*)?")

@@ -1,0 +1,30 @@
+"""One upstream and one service for all tests that leave each other alone; the others start their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.lan import Service, Unbound
+
+
+@pytest.fixture(scope="session")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unbound]:
+    """What knows the names under .test."""
+    with Unbound(tmp_path_factory.mktemp("upstream") / "unbound") as unbound:
+        yield unbound
+
+
+@pytest.fixture(scope="session")
+def service(upstream: Unbound, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service that tests share: they use names of their own, and change nothing."""
+    with Service(tmp_path_factory.mktemp("service"), upstream.url) as service:
+        service.change(**{"resolver.workers": 2})
+        yield service.start()
+
+
+@pytest.fixture
+def own(upstream: Unbound, tmp_path: Path) -> Iterator[Service]:
+    """A service of the test's own, with one worker, not started."""
+    with Service(tmp_path / "own", upstream.url) as service:
+        yield service

@@ -1,0 +1,90 @@
+"""Clocks that are set while the service runs: pauses and exemptions end by the clock, the record goes on."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.lan import LAB, PAUSED, Service, Unbound, assert_whole, exemption, total, wait_for
+from tests.tools import need
+
+type Step = Callable[[int], None]
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> tuple[dict[str, str], Step]:
+    """The environment of processes whose clock can be set, and how: to so many seconds from now."""
+    library = subprocess.run(
+        [need("faketime"), "-f", "+0s", "printenv", "LD_PRELOAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    file = tmp_path / "clock"
+
+    def step(seconds: int) -> None:
+        new = file.with_suffix(".new")
+        new.write_text(f"{seconds:+d}s\n")
+        new.replace(file)
+
+    step(0)
+    return {
+        "LD_PRELOAD": library,
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }, step
+
+
+@pytest.fixture
+def timed(upstream: Unbound, tmp_path: Path, clock: tuple[dict[str, str], Step]) -> Iterator[Service]:
+    with Service(tmp_path / "own", upstream.url, environment=clock[0]) as service:
+        yield service
+
+
+def test_a_pause_observes_and_ends_by_itself(timed: Service, clock: tuple[dict[str, str], Step]) -> None:
+    timed.start()
+    assert timed.dig("pause.blocked.test", source=PAUSED).status == "NXDOMAIN"
+    timed.enforcer("pause", "--realm", "pausable", "--minutes", "10", "--reason", "ticket 4711")
+    wait_for(lambda: timed.dig("pause.blocked.test", source=PAUSED).status == "NOERROR", "the pause holds")
+    assert timed.dig("pause.blocked.test").status == "NXDOMAIN"  # another realm
+    timed.recorded(1, realm="pausable", action="observed")
+    [pause] = timed.events("pause")
+    assert (pause["realm"], pause["reason"], pause["minutes"]) == ("pausable", "ticket 4711", 10)
+    clock[1](9 * 60)
+    assert timed.dig("pause.blocked.test", source=PAUSED).status == "NOERROR"
+    clock[1](10 * 60 + 1)
+    wait_for(lambda: timed.dig("pause.blocked.test", source=PAUSED).status == "NXDOMAIN", "the pause has ended", 3)
+    wait_for(lambda: timed.events("resume"), "the end is recorded")
+    assert timed.dig("pause.blocked.test", source=PAUSED).ede == "15 (Blocked)"
+
+
+def test_a_pause_can_be_ended(service: Service) -> None:
+    service.enforcer("pause", "--realm", "pausable", "--minutes", "1", "--reason", "ticket 4712")
+    wait_for(lambda: service.dig("ended.blocked.test", source=PAUSED).status == "NOERROR", "the pause holds")
+    service.enforcer("resume", "--realm", "pausable")
+    wait_for(lambda: service.dig("ended.blocked.test", source=PAUSED).status == "NXDOMAIN", "the pause has ended")
+
+
+def test_an_exemption_ends_at_its_second(timed: Service, clock: tuple[dict[str, str], Step]) -> None:
+    until = datetime.now(UTC) + timedelta(hours=1)
+    timed.change(**{"policy.exemptions": [exemption("lab", until.isoformat(timespec="seconds"))]})
+    timed.start()
+    assert timed.dig("until.blocked.test", source=LAB).status == "NOERROR"
+    clock[1](3601)
+    wait_for(lambda: timed.dig("until.blocked.test", source=LAB).status == "NXDOMAIN", "it has ended", 3)
+    timed.recorded(1, name="until.blocked.test", device="lab")
+
+
+def test_a_clock_that_goes_back_costs_no_attempt(timed: Service, clock: tuple[dict[str, str], Step]) -> None:
+    timed.start()
+    for number, seconds in enumerate((0, 0, -3600, -3600, -7200)):
+        clock[1](seconds)
+        for _ in range(3):
+            assert timed.dig(f"step{number}.blocked.test").status == "NXDOMAIN"
+    timed.recorded(15)
+    assert total(timed.attempts()) == 15
+    assert len(timed.events("clock_step")) == 2
+    assert timed.stop() == 0
+    assert total(timed.attempts()) == timed.counted("dns_responses", outcome="blocked") == 15
+    assert_whole(timed)
