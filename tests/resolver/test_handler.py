@@ -452,7 +452,7 @@ def test_nothing_in_an_answer_that_leads_to_what_is_banned_leaves(
         records = [*BESIDE[:position], f"{name}. 300 IN {rtype} {rdata}", *BESIDE[position:]]
         desk.upstreams.ask = saying(section, records)  # type: ignore[assignment, method-assign]
         for edns in (False, False, True, True):
-            wire = desk.ask(a_query(name, "MX", edns=edns, do=edns), stream=edns)
+            wire = desk.ask(a_query(name, "MX", edns=edns, do=edns), transport=Transport.TCP if edns else Transport.UDP)
             assert wire is not None
             reply = read(wire)
             kinds = {rrset.rdtype for rrset in (*reply.answer, *reply.authority, *reply.additional)}
