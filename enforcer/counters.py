@@ -13,11 +13,32 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 UPSTREAMS_MAX = 16
 
-TRANSPORTS = ("udp", "tcp")
+
+class Transport(IntEnum):
+    """How a query came; `word` names it in counters and records."""
+
+    UDP = 0
+    TCP = 1
+    DOT = 2
+    DOH = 3
+
+    @property
+    def word(self) -> str:
+        """The name in counters and records."""
+        return self.name.lower()
+
+    @property
+    def stream(self) -> bool:
+        """Whether an answer may have as many octets as a length of two says."""
+        return self is not Transport.UDP
+
+
+TRANSPORTS = tuple(transport.word for transport in Transport)
 FAMILIES = ("4", "6")
 QTYPES = ("a", "aaaa", "https", "svcb", "ptr", "txt", "other")
 OUTCOMES = (

@@ -7,19 +7,21 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from enforcer.attempts.spool import Spool
 from enforcer.blocklists import compile_to, open_policy, shipped
 from enforcer.blocklists import load as load_lists
 from enforcer.config.load import check_services, load
-from enforcer.config.model import Config, Listener, Outside, Strategy, ThirdParty
+from enforcer.config.model import Config, Demand, Listener, Outside, Strategy, ThirdParty, UnknownToken
 from enforcer.config.values import Endpoint, Upstream
 from enforcer.counters import Counters, word
 from enforcer.decide.cache import Cache
 from enforcer.decide.dns import Manners
+from enforcer.decide.local import LocalRecords
 from enforcer.devices.device import Binding
 from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
 from enforcer.folders import Folders
@@ -33,15 +35,24 @@ from enforcer.policy.names import parse
 from enforcer.policy.selftest import self_test, tried
 from enforcer.policy.thirdparty import Format, Source
 from enforcer.policy.verdict import Client
+from enforcer.resolver.admission import Admission
 from enforcer.resolver.clients import Directory, Realm
+from enforcer.resolver.credentials import Credentials, TlsFiles
+from enforcer.resolver.doh import DohPath
+from enforcer.resolver.doors import Door
 from enforcer.resolver.fast import UdpPath
 from enforcer.resolver.handler import Clock, Conduct, Handler
-from enforcer.resolver.listeners import TcpLimits, TcpPath
+from enforcer.resolver.listeners import StreamPath, TcpLimits, TcpPath, TlsPath
+from enforcer.resolver.pace import Pace
 from enforcer.resolver.upstream import Manner, Upstreams, nameservers
+from enforcer.wire.doh import PATH as DOH_PATH
+from enforcer.wire.name import Name
+from enforcer.wire.svcb import service
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 ORDERS_S = 0.2  # how often a worker looks whether its orders have changed
 RECEIVE_BUFFER = 4 << 20
+BACKLOG = 1024
 DRAIN_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -109,7 +120,11 @@ def settings_of(config: Config) -> PolicySettings:
         answer=config.resolver.answer,
         ban=config.policy.ban,
         nat64=config.resolver.nat64,
-        upstreams=tuple(address for address, _ in upstreams_of(config)),
+        upstreams=tuple(
+            str(upstream.address)
+            for upstreams in (upstreams_of(config), *config.resolver.local.forward.values())
+            for upstream in upstreams
+        ),
     )
 
 
@@ -140,11 +155,14 @@ class DnsWorker:
             window_ms=round(config.attempts.aggregate_s * 1000),
             max_bytes=config.attempts.spool_max // workers,
         )
-        self._cache = Cache(config.resolver.cache.max_bytes // workers)
+        self._cache = Cache(config.resolver.cache.max_bytes // workers, serve_stale=config.resolver.cache.serve_stale)
         self._directories: dict[str, Directory] = {}
         self._udp: list[UdpPath] = []
-        self._tcp: list[TcpPath] = []
+        self._streams: list[StreamPath] = []
+        self._credentials: list[Credentials] = []
         self._servers: list[asyncio.Server] = []
+        self._doors: list[Door] = []
+        self._welcoming: list[asyncio.Task[None]] = []
         self._orders_seen = (0, 0)  # the file's inode and time: two orders can be written in one tick of its clock
         self._unusable = ""
         self._generation = -1
@@ -161,6 +179,8 @@ class DnsWorker:
         finally:
             for server in self._servers:
                 server.close()
+            for door in self._doors:
+                door.close()
             for udp in self._udp:
                 udp.sock.close()
             self._spool.close()
@@ -173,13 +193,19 @@ class DnsWorker:
             loop.add_signal_handler(number, stop.set)
         words = self._counters.words
         async with asyncio.TaskGroup() as tasks:
-            upstreams = Upstreams(upstreams_of(self._config), manner_of(self._config), words, loop, tasks)
-            handler = self._handler(upstreams)
+            manner, ca = manner_of(self._config), self._config.resolver.upstream_ca
+            forward: dict[Name, Upstreams] = {}
+            first = 0  # as the hub counts them: what is forwarded comes first, since `auto` has no labels
+            for zone, targets in self._config.resolver.local.forward.items():
+                forward[parse(zone)] = Upstreams(targets, manner, words, loop, tasks, ca=ca, first=first)
+                first += len(targets)
+            upstreams = Upstreams(upstreams_of(self._config), manner, words, loop, tasks, ca=ca, first=first)
+            handler = self._handler(upstreams, forward)
             self._open_paths(handler)
             await self._first_orders(handler, stop)
             if not stop.is_set():
                 handler.tick(wall_ms())  # which makes the first segment
-                await self._listen(loop)
+                await self._listen(loop, tasks)
                 gc.collect()
                 gc.freeze()  # what the start made stays; it need not be looked through again
                 ready()
@@ -189,42 +215,70 @@ class DnsWorker:
                 await self._drain(loop)
                 for task in upkeep:
                     task.cancel()
-            upstreams.close()
+            for each in (upstreams, *forward.values()):
+                each.close()
 
-    def _handler(self, upstreams: Upstreams) -> Handler:
+    def _handler(self, upstreams: Upstreams, forward: Mapping[Name, Upstreams]) -> Handler:
         return Handler(
             conduct=conduct_of(self._config),
             cache=self._cache,
             upstreams=upstreams,
+            forward=forward,
             spool=self._spool,
             words=self._counters.words,
             clock=CLOCK,
         )
 
     def _open_paths(self, handler: Handler) -> None:
-        """Bind every UDP socket now, so that a mistake shows before anything else happens; nothing is read yet."""
+        """Bind every socket now, so that a mistake shows before anything else happens; nothing is read yet."""
         words = self._counters.words
         limits = self._config.resolver.limits
         most = TcpLimits(limits.tcp_clients, limits.tcp_per_client, limits.tcp_idle_s)
         for listener in self._config.resolver.listeners:
             directory = Directory(realms_of(self._config, listener))
             self._directories[listener.name] = directory
-            sock = udp_socket(listener.udp)
-            self._udp.append(
-                UdpPath(sock, directory=directory, handler=handler, spool=self._spool, words=words, clock=CLOCK)
-            )
-            self._tcp.append(TcpPath(directory, handler, words, CLOCK, most))
-
-    async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        for listener, udp, tcp in zip(self._config.resolver.listeners, self._udp, self._tcp, strict=True):
-            loop.add_reader(udp.sock.fileno(), udp.readable)
-            try:
-                server = await loop.create_server(
-                    tcp.connection, str(listener.tcp.address), listener.tcp.port, reuse_port=True, backlog=1024
+            if listener.udp is not None:
+                sock = udp_socket(listener.udp)
+                self._udp.append(
+                    UdpPath(
+                        sock,
+                        directory=directory,
+                        handler=handler,
+                        spool=self._spool,
+                        words=words,
+                        clock=CLOCK,
+                        pace=pace_of(self._config),
+                    )
                 )
-            except OSError as error:
-                raise Unavailable(f"{listener.tcp}: cannot listen on TCP ({error.strerror})") from error
-            self._servers.append(server)
+            if listener.tcp is not None:
+                self._open(listener, listener.tcp, TcpPath(directory, handler, words, CLOCK, most))
+            credentials = credentials_of(listener)
+            if credentials is not None:
+                self._credentials.append(credentials)
+            if credentials is not None and listener.tls is not None:
+                self._open(
+                    listener, listener.tls, TlsPath(directory, handler, words, CLOCK, most, credentials=credentials)
+                )
+            if credentials is not None and listener.https is not None:
+                self._open(
+                    listener, listener.https, DohPath(directory, handler, words, CLOCK, most, credentials=credentials)
+                )
+
+    def _open(self, listener: Listener, endpoint: Endpoint, path: StreamPath) -> None:
+        self._streams.append(path)
+        context = None if path.credentials is None else partial(path.credentials.context, path.transport)
+        sock = tcp_socket(endpoint)
+        self._doors.append(Door(sock, path, context=context, front_ends=listener.proxy_protocol_from))
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop, tasks: asyncio.TaskGroup) -> None:
+        for udp in self._udp:
+            loop.add_reader(udp.sock.fileno(), udp.readable)
+        for door in self._doors:
+            if door.is_plain:
+                self._servers.append(await loop.create_server(door.path.connection, sock=door.sock, backlog=BACKLOG))
+            else:
+                door.sock.listen(BACKLOG)
+                self._welcoming.append(tasks.create_task(door.serve(tasks)))
 
     async def _first_orders(self, handler: Handler, stop: asyncio.Event) -> None:
         """No policy, no answers: wait for the hub to have compiled one."""
@@ -258,6 +312,8 @@ class DnsWorker:
                 self._unusable = str(error)
                 _log.error("orders event=unusable error=%s", error)
             return self._generation >= 0
+        for directory in self._directories.values():
+            directory.follow(orders)
         for udp in self._udp:
             udp.follow(orders)
         self._orders_seen, self._unusable = seen, ""
@@ -273,6 +329,8 @@ class DnsWorker:
         for listener in config.resolver.listeners:
             if listener.name in self._directories:
                 self._directories[listener.name].serve(realms_of(config, listener))
+        for udp in self._udp:
+            udp.limit(pace_of(config))
         self._generation = orders.generation
         self._counters.words[word("worker_generation")] = orders.generation
         _log.info("policy event=in_force ruleset=%s generation=%d", orders.policy[:12], orders.generation)
@@ -283,8 +341,10 @@ class DnsWorker:
             now_ms = wall_ms()
             self._counters.words[heartbeat] = now_ms
             handler.tick(now_ms)
-            for tcp in self._tcp:
-                tcp.sweep()
+            for stream in self._streams:
+                stream.sweep()
+            for credentials in self._credentials:
+                credentials.follow()
             await asyncio.sleep(1)
 
     async def _sync(self) -> None:
@@ -300,9 +360,13 @@ class DnsWorker:
         """Give upstreams a moment for what was asked; the kernel sends us UDP until the socket is closed."""
         for server in self._servers:
             server.close()
+        for welcoming in self._welcoming:
+            welcoming.cancel()
+        for door in self._doors:
+            door.close()
         await asyncio.sleep(DRAIN_S)
-        for tcp in self._tcp:
-            tcp.close()
+        for stream in self._streams:
+            stream.close()
         for udp in self._udp:
             loop.remove_reader(udp.sock.fileno())
             udp.readable()
@@ -330,18 +394,69 @@ def conduct_of(config: Config) -> Conduct:
             rname=parse(resolver.soa.rname),
             sinkhole=resolver.sinkhole,
             chaos=resolver.chaos,
+            designated=designated_of(config),
         ),
         drop_outside=resolver.outside is Outside.DROP,
         name_clients=config.policy.notice.monitoring_notice_acknowledged,
         max_ttl=resolver.cache.max_ttl,
+        local=LocalRecords(resolver.local.records),
     )
 
 
 def realms_of(config: Config, listener: Listener) -> tuple[Realm, ...]:
     """The realms that ask at a listener."""
     return tuple(
-        Realm(realm.name, realm.networks, realm.mode) for realm in config.realms if listener.name in realm.listeners
+        Realm(realm.name, realm.networks, realm.mode, realm.ech or config.resolver.ech)
+        for realm in config.realms
+        if listener.name in realm.listeners
     )
+
+
+def credentials_of(listener: Listener) -> Credentials | None:
+    """The TLS side of a listener; None where it has none. Raises Unavailable when its files cannot be used."""
+    if listener.certificate is None or listener.key is None:
+        return None
+    files = TlsFiles(
+        certificate=listener.certificate,
+        key=listener.key,
+        client_ca=listener.client_ca,
+        client_required=listener.client_certificates is Demand.REQUIRED,
+        tokens=listener.token_file,
+    )
+    admission = Admission(
+        tokens=listener.tokens is not None,
+        required=listener.tokens is Demand.REQUIRED,
+        strictest=listener.unknown_token is UnknownToken.STRICTEST,
+        name=listener.server_name,
+    )
+    return Credentials(listener.name, files, admission)
+
+
+def designated_of(config: Config) -> dict[str, tuple[bytes, ...]]:
+    """By realm, the encrypted ways to ask us that anybody there may take (RFC 9462 §4): DoH first, then DoT."""
+    found: dict[str, tuple[bytes, ...]] = {}
+    for realm in config.realms:
+        ways: list[bytes] = []
+        for listener in config.resolver.listeners:
+            if listener.name not in realm.listeners or listener.server_name is None or listener.demands_proof:
+                continue
+            target = parse(listener.server_name)
+            for endpoint, alpn, path in (
+                (listener.https, ("h2", "http/1.1"), f"{DOH_PATH}{{?dns}}"),
+                (listener.tls, ("dot",), None),
+            ):
+                if endpoint is not None:
+                    hints = () if endpoint.address.is_unspecified else (endpoint.address,)
+                    data = service(len(ways) + 1, target, alpn=alpn, port=endpoint.port, addresses=hints, dohpath=path)
+                    ways.append(data)
+        found[realm.name] = tuple(ways)
+    return found
+
+
+def pace_of(config: Config) -> Pace:
+    """How fast the configuration lets one client ask."""
+    limits = config.resolver.limits
+    return Pace(limits.per_client_qps, limits.burst, limits.trusted_forwarders)
 
 
 def workers_of(config: Config) -> int:
@@ -349,24 +464,30 @@ def workers_of(config: Config) -> int:
     return config.resolver.workers or len(os.sched_getaffinity(0))
 
 
-def upstreams_of(config: Config) -> tuple[tuple[str, int], ...]:
-    """The upstreams' addresses and ports: as configured, else this machine's own name servers but for ourselves."""
+def upstreams_of(config: Config) -> tuple[Upstream, ...]:
+    """The upstreams: as configured, else this machine's own name servers but for ourselves."""
     upstreams = config.resolver.upstreams
     if not upstreams:
-        ours = [listener.udp for listener in config.resolver.listeners]
+        ours = [endpoint for listener in config.resolver.listeners for _, endpoint in listener.endpoints]
         upstreams = tuple(
             upstream
             for upstream in map(Upstream, nameservers(_text(RESOLV_CONF)))
             if not any(upstream.reaches(endpoint) for endpoint in ours)
         )
-    return tuple((str(upstream.address), upstream.port) for upstream in upstreams)
+    return upstreams
 
 
 def manner_of(config: Config) -> Manner:
     """How the configuration wants upstreams asked."""
     resolver = config.resolver
     timeouts = resolver.timeouts
-    return Manner(resolver.strategy is Strategy.FASTEST, timeouts.attempt_s, timeouts.query_s)
+    strategy = resolver.strategy
+    return Manner(
+        fastest=strategy is Strategy.FASTEST,
+        parallel=strategy is Strategy.PARALLEL,
+        attempt_s=timeouts.attempt_s,
+        query_s=timeouts.query_s,
+    )
 
 
 def _text(path: Path) -> str:
@@ -374,6 +495,22 @@ def _text(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
+
+
+def tcp_socket(endpoint: Endpoint) -> socket.socket:
+    """A TCP socket that several workers share, bound. Raises Unavailable when it cannot be."""
+    family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    try:
+        sock.bind((str(endpoint.address), endpoint.port))
+    except OSError as error:
+        sock.close()
+        raise Unavailable(f"{endpoint}: cannot listen on TCP ({error.strerror})") from error
+    return sock
 
 
 def udp_socket(endpoint: Endpoint) -> socket.socket:

@@ -22,7 +22,7 @@ from enforcer.attempts.spool import Segment, segments
 from enforcer.config.describe import show
 from enforcer.config.load import load
 from enforcer.config.model import Config
-from enforcer.config.values import Endpoint
+from enforcer.config.values import Endpoint, Upstream
 from enforcer.errors import EnforcerError, Mistakes, Unavailable
 from enforcer.folders import Folders
 from enforcer.orders import GRANT_S, Grant, Orders, Pause, encode_orders
@@ -149,7 +149,7 @@ def test_workers_are_as_many_as_configured_else_one_a_cpu(site: Site, workers: i
 
 def test_upstreams_are_as_configured(site: Site) -> None:
     site.resolver["upstreams"] = ["udp://192.0.2.1", "udp://[2001:db8::1]:5353"]
-    assert upstreams_of(site.config) == (("192.0.2.1", 53), ("2001:db8::1", 5353))
+    assert upstreams_of(site.config) == (Upstream(ip_address("192.0.2.1")), Upstream(ip_address("2001:db8::1"), 5353))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_auto_asks_the_name_servers_of_this_machine_but_never_ourselves(
     )
     monkeypatch.setattr("enforcer.processes.RESOLV_CONF", conf)
     site.resolver |= {"upstreams": "auto", "listeners": [{"name": "dns", "udp": listen, "tcp": listen}]}
-    assert upstreams_of(site.config) == tuple((address, 53) for address in expected)
+    assert upstreams_of(site.config) == tuple(Upstream(ip_address(address)) for address in expected)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"nameserver 127.0.0.1\n", b"nameserver \xff\n"])

@@ -12,7 +12,6 @@ import click
 from enforcer import __version__
 from enforcer.errors import EnforcerError, Mistakes
 
-_WRONG_USE = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 # In the order of the help text: the module, the name of the command in it, and what it does.
@@ -36,16 +35,18 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
 class _Failure(click.ClickException):
     """An error of ours, printed as it is."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
     def show(self, file: object = None) -> None:  # noqa: ARG002 (click's signature)
         """Print it where errors go."""
         from enforcer.cli.output import say  # noqa: PLC0415 (slow to load; only who fails waits for it)
 
         for line in self.message.split("\n"):
             say(line, err=True)
+
+
+class _WrongUse(_Failure):
+    """What a person wrote is wrong."""
+
+    exit_code = 2
 
 
 class _Commands(click.Group):
@@ -75,19 +76,19 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except Mistakes as error:
-            raise _Failure(str(error), _WRONG_USE) from error
+            raise _WrongUse(str(error)) from error
         except EnforcerError as error:
-            raise _Failure(str(error), _failed(ctx)) from error
+            raise _failure(ctx)(str(error)) from error
         except PermissionError as error:
             what = f"{error.filename}: {error.strerror}; ask as the user that Enforcer runs as"
-            raise _Failure(what, _failed(ctx)) from error
+            raise _failure(ctx)(what) from error
         except KeyboardInterrupt:
             ctx.exit(_INTERRUPTED)
 
 
-def _failed(ctx: click.Context) -> int:
-    """The exit status of a command that could not do its work; 1 of `check` says that something is blocked."""
-    return _WRONG_USE if ctx.invoked_subcommand == "check" else 1
+def _failure(ctx: click.Context) -> type[_Failure]:
+    """Of a command that could not do its work: the exit status 1 of `check` says that something is blocked."""
+    return _WrongUse if ctx.invoked_subcommand == "check" else _Failure
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -82,8 +82,8 @@ def hub(config: Path | None) -> None:
 
 def _what_next(path: Path, config: Config) -> str:
     """What a newcomer may type while the demo runs."""
-    listener = config.resolver.listeners[0].udp
-    dig, enforcer = f"dig @{listener.address} -p {listener.port}", Path(sys.argv[0])
+    asked = next(listener.udp for listener in config.resolver.listeners if listener.udp is not None)
+    dig, enforcer = f"dig @{asked.address} -p {asked.port}", Path(sys.argv[0])
     lines = {
         f"{dig} long.weixin.qq.com": "blocked: NXDOMAIN, with the reason (EDE 15)",
         f"{dig} www.canada.ca": "allowed: forwarded, and written down nowhere",

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator
 from itertools import combinations
 
 from enforcer.config.document import KeyPath
-from enforcer.config.model import Config
-from enforcer.config.values import instead, quoted, short
+from enforcer.config.model import Config, Demand, Listener, UnknownToken
+from enforcer.config.values import Upstream, instead, quoted, short
+from enforcer.counters import UPSTREAMS_MAX
 from enforcer.policy.rules import Answer
 
 # What is wrong: the place to mend, and the text.
@@ -17,7 +18,18 @@ _LONGEST_EDE_TEXT = 240
 
 def contradictions(config: Config) -> Found:
     """Everything that cannot be meant together."""
-    for check in (_lists, _realms, _networks, _listeners, _metrics, _upstreams, _answers, _durations):
+    for check in (
+        _lists,
+        _realms,
+        _networks,
+        _anywhere,
+        _listeners,
+        _transports,
+        _metrics,
+        _upstreams,
+        _answers,
+        _durations,
+    ):
         yield from check(config)
 
 
@@ -86,19 +98,92 @@ def _listeners(config: Config) -> Found:
         here = ("resolver", "listeners", i)
         if first.name == second.name:
             yield (*here, "name"), f"a second listener is named {quoted(second.name)}; write another name"
-        for key, taken, wanted in (("udp", first.udp, second.udp), ("tcp", first.tcp, second.tcp)):
-            if wanted.collides(taken):
+        for key, wanted in second.endpoints:
+            if any(wanted.collides(taken) for other, taken in first.endpoints if (key == "udp") == (other == "udp")):
                 yield (
                     (*here, key),
                     f'"{wanted}" is taken by listener {quoted(first.name)}; write another address or port',
                 )
+    for i, listener in enumerate(config.resolver.listeners):
+        for (_, taken), (key, wanted) in combinations(listener.streams, 2):
+            if wanted.collides(taken):
+                yield (
+                    ("resolver", "listeners", i, key),
+                    f'"{wanted}" is taken by listener {quoted(listener.name)}; write another address or port',
+                )
+
+
+def _transports(config: Config) -> Found:
+    """Each listener has what its transports need, and nothing that they cannot use."""
+    for i, listener in enumerate(config.resolver.listeners):
+        for key, text in (*_clear(listener), *_encrypted(listener), *_proof(listener)):
+            yield (("resolver", "listeners", i, key) if key else ("resolver", "listeners", i)), text
+
+
+def _clear(listener: Listener) -> Iterator[tuple[str, str]]:
+    if not listener.endpoints:
+        yield "", 'it listens nowhere; write "udp" and "tcp", "tls" or "https", each with an address and a port'
+    for key, other in (("udp", "tcp"), ("tcp", "udp")):
+        endpoint = getattr(listener, other)
+        if getattr(listener, key) is None and endpoint is not None:
+            yield key, f'missing; write it, as in {key}: "{endpoint}", since whoever asks over {other} may need both'
+    if listener.demands_proof and listener.tcp is not None and listener.udp is not None:
+        yield "udp", "no token or certificate can be shown in clear text; give udp and tcp a listener of their own"
+
+
+def _encrypted(listener: Listener) -> Iterator[tuple[str, str]]:
+    for key in ("certificate", "key"):
+        if listener.is_encrypted and getattr(listener, key) is None:
+            yield key, f'missing; TLS needs it: write it, as in {key}: "dns.{"pem" if key == "certificate" else "key"}"'
+    if not listener.is_encrypted:
+        for key in ("certificate", "key", "server_name", "client_ca", "tokens", "token_file"):
+            if getattr(listener, key) is not None:
+                yield key, 'it has a meaning over TLS alone; write "tls" or "https" too, or leave it out'
+
+
+def _proof(listener: Listener) -> Iterator[tuple[str, str]]:
+    if listener.client_certificates is Demand.OPTIONAL and listener.client_ca is None:
+        yield "client_certificates", 'nobody says who signs them; write "client_ca", or leave it out'
+    if listener.tokens is not None and listener.token_file is None:
+        yield "token_file", 'missing; no token would be known: write it, as in token_file: "tokens.txt"'
+    if listener.tokens is None:
+        if listener.token_file is not None:
+            yield (
+                "token_file",
+                'tokens are not looked at; write "tokens: required" or "tokens: optional", or leave it out',
+            )
+        if listener.unknown_token is not UnknownToken.REFUSE:
+            yield (
+                "unknown_token",
+                'tokens are not looked at; write "tokens: required" or "tokens: optional", or leave it out',
+            )
+    elif listener.tls is not None and listener.server_name is None:
+        yield "server_name", 'missing; tokens of DoT clients stand under it: write it, as in server_name: "dns.example"'
+
+
+def _anywhere(config: Config) -> Found:
+    """A realm without networks knows its clients by what they show, and is the only such at its listeners."""
+    listeners = {listener.name: listener for listener in config.resolver.listeners}
+    for i, realm in enumerate(config.realms):
+        if realm.networks:
+            continue
+        for j, name in enumerate(realm.listeners):
+            listener = listeners.get(name)
+            if listener is not None and not listener.takes_proof:
+                text = f"listener {quoted(name)} takes neither tokens nor client certificates, and the realm has no "
+                text += "networks; write networks, or what the listener wants of its clients"
+                yield ("realms", i, "listeners", j), text
+            other = next((each for each in config.realms[:i] if not each.networks and name in each.listeners), None)
+            if other is not None:
+                text = f"realm {quoted(other.name)} has no networks either and shares listener {quoted(name)}; "
+                yield ("realms", i, "listeners", j), text + "write networks for one of them"
 
 
 def _metrics(config: Config) -> Found:
     """The metrics page listens on TCP, as resolver listeners do."""
     wanted = config.metrics.listen
     for listener in config.resolver.listeners:
-        if wanted.collides(listener.tcp):
+        if any(wanted.collides(taken) for _, taken in listener.streams):
             yield (
                 ("metrics", "listen"),
                 f'"{wanted}" is taken by listener {quoted(listener.name)}; write another address or port',
@@ -107,17 +192,27 @@ def _metrics(config: Config) -> Found:
 
 def _upstreams(config: Config) -> Found:
     """A question that comes back to ourselves would go round for ever."""
-    upstreams = config.resolver.upstreams
+    groups: list[tuple[KeyPath, tuple[Upstream, ...]]] = [(("resolver", "upstreams"), config.resolver.upstreams)]
+    forward = config.resolver.local.forward
+    groups += [(("resolver", "local", "forward", zone), upstreams) for zone, upstreams in forward.items()]
+    for path, upstreams in groups:
+        yield from _asked(config, path, upstreams)
+    number = sum(len(upstreams) for _, upstreams in groups)
+    if number > UPSTREAMS_MAX:
+        yield ("resolver", "upstreams"), f"{number} upstreams are named in all; write at most {UPSTREAMS_MAX}"
+
+
+def _asked(config: Config, path: KeyPath, upstreams: tuple[Upstream, ...]) -> Found:
     for i, upstream in enumerate(upstreams):
         for listener in config.resolver.listeners:
-            if upstream.reaches(listener.udp) or upstream.reaches(listener.tcp):
+            if any(upstream.reaches(endpoint) for _, endpoint in listener.endpoints):
                 yield (
-                    ("resolver", "upstreams", i),
+                    (*path, i),
                     f'"{upstream}" is our own listener {quoted(listener.name)}; write the resolver that is to be asked',
                 )
                 break
-        if upstream in upstreams[:i]:
-            yield ("resolver", "upstreams", i), f'"{upstream}" is named twice; leave one out'
+        if upstream.label in [other.label for other in upstreams[:i]]:
+            yield (*path, i), f'"{upstream.label}" is named twice; leave one out'
 
 
 def _answers(config: Config) -> Found:

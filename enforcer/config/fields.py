@@ -8,7 +8,15 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from enforcer.config.values import (
     Endpoint,
@@ -27,7 +35,9 @@ from enforcer.config.values import (
     short,
     size_text,
 )
+from enforcer.decide.local import LocalRecord, parse_record
 from enforcer.devices.device import Address, Network
+from enforcer.errors import Malformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,18 @@ def _nat64(text: str) -> IPv6Network:
             'write an IPv6 network of length 32, 40, 48, 56, 64 or 96, as in "64:ff9b::/96"'
         )
     return prefix
+
+
+def _local(text: str) -> LocalRecord:
+    try:
+        if is_plain(text):
+            return parse_record(text)
+    except (ValueError, Malformed):
+        pass
+    raise ValueError(
+        f"{quoted(text)} is not a name, a TTL, a type of A, AAAA, CNAME, TXT and PTR, and its data; "
+        'write them, as in "printer.corp.example 300 A 192.0.2.7"'
+    )
 
 
 def _contact(text: str) -> str:
@@ -162,6 +184,13 @@ Domain = Annotated[str, AfterValidator(parse_domain)]
 
 Listen = Annotated[Endpoint, _parsed(parse_endpoint), PlainSerializer(str), _text_like("127.0.0.1:5300", "[::1]:5300")]
 Ask = Annotated[Upstream, _parsed(parse_upstream), PlainSerializer(str), _text_like("udp://192.0.2.1")]
+Forwarded = Annotated[tuple[Ask, ...], Field(min_length=1)]
+Local = Annotated[
+    LocalRecord,
+    _parsed(_local),
+    PlainSerializer(lambda record: record.text),
+    _text_like("printer.corp.example 300 A 192.0.2.7"),
+]
 Within = Annotated[
     Network, _parsed(parse_network), PlainSerializer(short), _text_like("10.20.0.0/16", "2001:db8:20::/48")
 ]

@@ -16,10 +16,12 @@ from enforcer.config.fields import (
     Domain,
     EdeCode,
     File,
+    Forwarded,
     Identifier,
     Line,
     Listen,
     ListFile,
+    Local,
     Nat64,
     Size,
     Until,
@@ -29,15 +31,17 @@ from enforcer.config.fields import (
     choice,
 )
 from enforcer.config.values import Endpoint, is_identifier, quoted
+from enforcer.decide.dns import Ech
 from enforcer.policy.rules import Answer, Evidence, Mode
 from enforcer.policy.thirdparty import Format
 
 
 class Strategy(StrEnum):
-    """Which upstream is asked first: the one named first, or the one that answers soonest."""
+    """Which upstream is asked first: the one named first, the one that answers soonest, or all of them at once."""
 
     ORDERED = "ordered"
     FASTEST = "fastest"
+    PARALLEL = "parallel"
 
 
 class Outside(StrEnum):
@@ -45,6 +49,20 @@ class Outside(StrEnum):
 
     REFUSE = "refuse"
     DROP = "drop"
+
+
+class Demand(StrEnum):
+    """Whether a client must show something."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
+class UnknownToken(StrEnum):
+    """What a client without a valid token gets: nothing, or answers without any exemption, pause or mere monitoring."""
+
+    REFUSE = "refuse"
+    STRICTEST = "strictest"
 
 
 class Index(StrEnum):
@@ -168,7 +186,10 @@ class Realm(Section):
 
     name: Identifier = Field(description="The realm's name in records.", examples=["apn-gov"])
     networks: tuple[Within, ...] = Field(
-        min_length=1, description="Its clients' networks.", examples=[["10.20.0.0/16", "2001:db8:20::/48"]]
+        (),
+        description="Its clients' networks; none where every listener wants tokens or client certificates, "
+        "and who shows one may be anywhere.",
+        examples=[["10.20.0.0/16", "2001:db8:20::/48"]],
     )
     listeners: tuple[Identifier, ...] = Field(
         min_length=1,
@@ -178,16 +199,79 @@ class Realm(Section):
     mode: Annotated[Mode, choice(Mode)] = Field(
         Mode.ENFORCE, description="enforce or monitor, in this realm; by default what policy.mode says."
     )
+    ech: Annotated[Ech, choice(Ech)] | None = Field(
+        None, description="pass, strip or drop_https, in this realm; by default what resolver.ech says."
+    )
 
 
 class Listener(Section):
-    """An address at which the resolver is asked. Both transports, as RFC 7766 §5 wants: long answers need TCP."""
-
-    later = frozenset({"tls", "https", "certificate", "key", "tokens"})
+    """Where the resolver is asked: in clear text over UDP and TCP, both as RFC 7766 §5 wants; over TLS; or all."""
 
     name: Identifier = Field(description="What realms call it.", examples=["dns"])
-    udp: Listen = Field(description="Address and port for UDP.", examples=["127.0.0.1:5300"])
-    tcp: Listen = Field(description="Address and port for TCP.", examples=["127.0.0.1:5300"])
+    udp: Listen | None = Field(None, description="Address and port for UDP.", examples=["127.0.0.1:5300"])
+    tcp: Listen | None = Field(None, description="Address and port for TCP.", examples=["127.0.0.1:5300"])
+    tls: Listen | None = Field(None, description="Address and port for DNS over TLS.", examples=["127.0.0.1:5853"])
+    https: Listen | None = Field(
+        None, description="Address and port for DNS over HTTPS, path /dns-query.", examples=["127.0.0.1:5443"]
+    )
+    certificate: File | None = Field(
+        None, description="The certificate chain, PEM; read again when it changes.", examples=["dns.pem"]
+    )
+    key: File | None = Field(
+        None, description="The certificate's key, PEM without a pass phrase.", examples=["dns.key"]
+    )
+    server_name: Domain | None = Field(
+        None,
+        description="The name in the certificate. Clients are told of it by discovery (RFC 9462), unless a token or a "
+        "client certificate is required; a token stands right under it in a DoT client's server name.",
+    )
+    client_ca: File | None = Field(None, description="Certificates of those who sign client certificates, PEM.")
+    client_certificates: Annotated[Demand, choice(Demand)] = Field(
+        Demand.REQUIRED, description="With client_ca: whether a connection without a client certificate is refused."
+    )
+    tokens: Annotated[Demand, choice(Demand)] | None = Field(
+        None, description="Device tokens, in the path /dns-query/TOKEN or the server name TOKEN.SERVER_NAME."
+    )
+    token_file: File | None = Field(
+        None,
+        description="A line for each token, DEVICE SHA256; the hash is of the token in lower case. Read again when it "
+        "changes.",
+    )
+    unknown_token: Annotated[UnknownToken, choice(UnknownToken)] = Field(
+        UnknownToken.REFUSE, description="What a client gets whose token is not known, or missing where it is required."
+    )
+    proxy_protocol_from: tuple[Within, ...] = Field(
+        (),
+        description="Front ends that begin each TCP or TLS connection with a PROXY protocol header of version 2; "
+        "without one theirs are closed. Nobody else's header is believed.",
+    )
+
+    @property
+    def streams(self) -> tuple[tuple[str, Endpoint], ...]:
+        """What it listens on over TCP, each by its key."""
+        found = (("tcp", self.tcp), ("tls", self.tls), ("https", self.https))
+        return tuple((key, endpoint) for key, endpoint in found if endpoint is not None)
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, Endpoint], ...]:
+        """All that it listens on, each by its key."""
+        return self.streams if self.udp is None else (("udp", self.udp), *self.streams)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it has a transport over TLS."""
+        return self.tls is not None or self.https is not None
+
+    @property
+    def demands_proof(self) -> bool:
+        """Whether nobody is served without a token or a client certificate."""
+        certified = self.client_ca is not None and self.client_certificates is Demand.REQUIRED
+        return certified or self.tokens is Demand.REQUIRED
+
+    @property
+    def takes_proof(self) -> bool:
+        """Whether a client can show a token or a client certificate."""
+        return self.client_ca is not None or self.tokens is not None
 
 
 class Soa(Section):
@@ -209,17 +293,45 @@ class Ede(Section):
 class Cache(Section):
     """Upstream answers that are kept."""
 
-    later = frozenset({"serve_stale", "prefetch"})
+    later = frozenset({"prefetch"})
 
     max_bytes: Size = Field(256_000_000, description="The most bytes, of all workers of this node together.")
     max_ttl: int = Field(86_400, ge=1, le=86_400, description="The most seconds that an answer is kept.")
+    serve_stale: bool = Field(
+        False,
+        description="Where no upstream answers, give what has expired within the last day (RFC 8767), for 30 seconds. "
+        "A change needs a restart.",
+    )
+
+
+class OwnNames(Section):
+    """Names that are asked for elsewhere, or answered here. Policy comes first for them too."""
+
+    forward: dict[Domain, Forwarded] = Field(
+        {},
+        description="By domain, the upstreams that alone are asked for it and all below. A change needs a restart.",
+        examples=[{"corp.example": ["udp://192.0.2.10"]}],
+    )
+    records: tuple[Local, ...] = Field(
+        (),
+        description="Records of your own: name, TTL, type (A, AAAA, CNAME, TXT, PTR), data. The target of a CNAME is "
+        "followed among them alone.",
+    )
 
 
 class Limits(Section):
     """What one client, and all clients, may take. Each worker counts for itself, at each listener."""
 
-    later = frozenset({"per_client_qps", "burst", "trusted_forwarders"})
-
+    per_client_qps: int = Field(
+        50,
+        ge=0,
+        le=1_000_000,
+        description="UDP queries a second of one client address; above them they are dropped. 0 is no limit.",
+    )
+    burst: int = Field(200, ge=1, le=1_000_000, description="UDP queries that it may ask at once before that.")
+    trusted_forwarders: tuple[Within, ...] = Field(
+        (), description="Networks of forwarders that ask for many clients: no limit on their UDP queries."
+    )
     tcp_per_client: int = Field(20, ge=1, le=10_000, description="TCP connections of one client address.")
     tcp_clients: int = Field(1_000, ge=1, le=100_000, description="TCP connections of all clients.")
     tcp_idle_s: float = Field(10.0, ge=1, le=300, description="Seconds until an idle TCP connection is closed.")
@@ -235,17 +347,21 @@ class Timeouts(Section):
 class Resolver(Section):
     """The filtering DNS resolver."""
 
-    later = frozenset({"ech", "local"})
-
     listeners: tuple[Listener, ...] = Field(
         min_length=1,
         description="Where it is asked. A change needs a restart.",
         examples=[[{"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300"}]],
     )
     upstreams: Upstreams = Field(
-        (), description="Who is asked: udp://ADDRESS[:PORT]; or auto, the name servers of this machine's resolv.conf."
+        (),
+        description="Who is asked: udp://ADDRESS[:PORT], tcp://…, tls://ADDRESS[:PORT]#NAME, "
+        "https://ADDRESS[:PORT]/PATH#NAME; or auto, the name servers of this machine's resolv.conf. "
+        "Certificates are verified, for the address where no name is given. A change needs a restart.",
     )
-    strategy: Annotated[Strategy, choice(Strategy, "parallel")] = Field(
+    upstream_ca: File | None = Field(
+        None, description="The authorities, in PEM, of tls and https upstreams; by default the system's."
+    )
+    strategy: Annotated[Strategy, choice(Strategy)] = Field(
         Strategy.FASTEST, description="Which upstream is asked first."
     )
     answer: Annotated[Answer, choice(Answer)] = Field(
@@ -255,7 +371,13 @@ class Resolver(Section):
     block_ttl: int = Field(60, ge=10, le=300, description="Seconds for which clients may keep a blocked answer.")
     soa: Soa = Field(Soa(), description="The SOA of a blocked answer.")
     ede: Ede = Field(Ede(), description="The Extended DNS Error of a blocked answer.")
+    ech: Annotated[Ech, choice(Ech)] = Field(
+        Ech.STRIP,
+        description="Keys for Encrypted ClientHello in answers: strip takes them out, but not for clients that ask for "
+        "signatures (DO); drop_https also answers NODATA for HTTPS records; pass leaves them. Realms can differ.",
+    )
     cache: Cache = Field(Cache(), description="The cache of upstream answers.")
+    local: OwnNames = Field(OwnNames(), description="Names with upstreams of their own, and records of your own.")
     nat64: tuple[Nat64, ...] = Field(
         (IPv6Network("64:ff9b::/96"),), description="NAT64 prefixes: addresses inside are judged as IPv4 (RFC 6052)."
     )
@@ -372,3 +494,13 @@ class Config(Section):
         notice = self.policy.notice
         contact = "" if notice.contact is None else f" ({notice.contact.partition(':')[2]})"
         return f"{notice.en} / {notice.fr}{contact}"
+
+
+def upstream_labels(config: Config) -> tuple[str, ...]:
+    """The upstreams' names in metrics, by their numbers: what is forwarded first, since `auto` has no names."""
+    forwarded = tuple(
+        f"{zone} {upstream.label}"
+        for zone, upstreams in config.resolver.local.forward.items()
+        for upstream in upstreams
+    )
+    return forwarded + tuple(upstream.label for upstream in config.resolver.upstreams)

@@ -3,9 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 from typing import Self
 
@@ -40,15 +41,47 @@ class Endpoint:
         )
 
 
+class Transport(StrEnum):
+    """How an upstream is asked. UDP: over TCP too, where an answer is truncated."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+    HTTPS = "https"
+
+    @property
+    def port(self) -> int:
+        """The port that need not be written."""
+        return {Transport.TLS: 853, Transport.HTTPS: 443}.get(self, 53)
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A resolver to ask over UDP, and over TCP where an answer is truncated. Its text is its name in metrics."""
+    """A resolver to ask.
+
+    name: what its certificate is for; None: its address. path: of HTTPS alone, from the first slash.
+    """
 
     address: Address
     port: int = 53
+    transport: Transport = Transport.UDP
+    name: str | None = None
+    path: str = ""
 
     def __str__(self) -> str:
-        return f"udp://{_host(self.address)}" + ("" if self.port == 53 else f":{self.port}")
+        port = "" if self.port == self.transport.port else f":{self.port}"
+        name = "" if self.name is None else f"#{self.name}"
+        return f"{self.transport}://{_host(self.address)}{port}{self.path}{name}"
+
+    @property
+    def label(self) -> str:
+        """Its name in metrics: without the path, which may be as good as a password."""
+        return str(replace(self, path=""))
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether we can be sure who answers."""
+        return self.transport in (Transport.TLS, Transport.HTTPS)
 
     def reaches(self, listener: Endpoint) -> bool:
         """Whether a question to this upstream would surely arrive at our own listener.
@@ -104,18 +137,37 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def parse_upstream(text: str) -> Upstream:
-    """Read `udp://ADDRESS[:PORT]`, IPv6 in brackets; the port is 53 unless stated."""
+    """Read `udp://`, `tcp://`, `tls://` or `https://`, `ADDRESS[:PORT]`, for https a path, and `#NAME` for TLS.
+
+    IPv6 stands in brackets. What is asked over TLS has an address too, so that no resolver is needed to find it.
+    """
     scheme, _, rest = text.partition("://")
-    if rest and scheme in {"tls", "https", "tcp", "quic"}:
-        raise ValueError(f'{quoted(text)} is not supported by this version; write "udp://ADDRESS"')
+    if rest and scheme == "quic":
+        raise ValueError(f'{quoted(text)} is not supported by this version; write "tls://ADDRESS"')
     if text == "auto":
         raise ValueError('"auto" stands alone; write "upstreams: auto", or name every upstream')
-    found = _split(rest) if scheme == "udp" else None
-    if found is None or found[0].is_unspecified or found[0].is_multicast:
+    if "@" in rest:
+        raise ValueError('an upstream has no user and no password; write it without, as in "tls://192.0.2.2"')
+    transport = Transport(scheme) if scheme in set(Transport) else None
+    rest, hash_, name = rest.partition("#")
+    host, slash, path = rest.partition("/")
+    found = _split(host)
+    if (
+        transport is None
+        or found is None
+        or found[0].is_unspecified
+        or found[0].is_multicast
+        or (hash_ and transport not in (Transport.TLS, Transport.HTTPS))
+        or (slash and transport is not Transport.HTTPS)
+    ):
         raise ValueError(
-            f'{quoted(text)} is not an upstream; write one, as in "udp://192.0.2.1" or "udp://[2001:db8::1]:53"'
+            f"{quoted(text)} is not an upstream; write one, as in "
+            '"udp://192.0.2.1", "tls://192.0.2.2:853#dns.example" or "https://192.0.2.3/dns-query#dns.example"'
         )
-    return Upstream(found[0], found[1] or 53)
+    if transport is Transport.HTTPS and not re.fullmatch(r"[!-~]+", path):
+        raise ValueError(f'{quoted(text)} has no path; write one, as in "https://192.0.2.3/dns-query#dns.example"')
+    port = transport.port if found[1] is None else found[1]
+    return Upstream(found[0], port, transport, parse_domain(name) if hash_ else None, slash + path)
 
 
 def parse_address(text: str) -> Address:

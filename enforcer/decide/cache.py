@@ -9,8 +9,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from enforcer.wire import dns
+from enforcer.wire.dnscut import without_ech
 
 TTL_MAX = 86_400  # RFC 8767 §4
+STALE_TTL = 30  # RFC 8767 §4
+STALE_MAX_S = 86_400  # RFC 8767 §5 has 1 to 3 days
 NEGATIVE_TTL_MAX = 10_800  # RFC 2308 §5
 FAILURE_MIN_S, FAILURE_MAX_S = 1.0, 60.0  # RFC 9520 §3.2 asks for 1 s to 5 min
 
@@ -28,8 +31,8 @@ type Key = tuple[bytes, int]
 class Cached:
     """One answer without OPT, as upstream sent it, to be given out with its TTLs counted down.
 
-    ttls: each TTL with its offset. stored, until: when it came, and when it expires. Others hold it by a weak
-    reference alone, so that it ends when the cache drops it.
+    ttls: each TTL with its offset. stored, until: when it came, and when it expires. bare: the same without ECH keys;
+    None where there are none. Others hold it by a weak reference alone, so that it ends when the cache drops it.
     """
 
     wire: bytes
@@ -37,11 +40,13 @@ class Cached:
     ttls: tuple[tuple[int, int], ...]
     stored: float
     until: float
+    bare: "Cached | None" = None
 
     @property
     def size(self) -> int:
         """Octets that the entry counts for."""
-        return len(self.wire) + OVERHEAD + RECORD * len(self.ttls)
+        own = len(self.wire) + OVERHEAD + RECORD * len(self.ttls)
+        return own if self.bare is None else own + self.bare.size
 
     def at(self, now: float) -> bytearray:
         """The message as it is to be given out now: every TTL less the time it was kept, the same all of a second."""
@@ -52,12 +57,20 @@ class Cached:
         return wire
 
 
+def stale_wire(entry: Cached) -> bytearray:
+    """The message as it is to be given out when it has expired: with every TTL 30 seconds (RFC 8767 §4)."""
+    wire = bytearray(entry.wire)
+    for offset, _ in entry.ttls:
+        _TTL.pack_into(wire, offset, STALE_TTL)
+    return wire
+
+
 def cacheable(wire: bytes, response: dns.Response, now: float, max_ttl: int) -> Cached:
     """An upstream's answer, ready to give; `until == now` where it must not be kept.
 
     wire: the message without OPT and trailing octets. Positive answers live as long as their shortest TTL, at most
     max_ttl seconds; negative ones as their SOA says, and without an SOA not at all (RFC 2308 §5). Raises Malformed
-    for an SOA that is none.
+    for an SOA that is none, and for parameters of SVCB and HTTPS that are none.
     """
     most = min(max_ttl, TTL_MAX)
     lifetime = min((record.ttl for record in response.records), default=0)
@@ -68,15 +81,28 @@ def cacheable(wire: bytes, response: dns.Response, now: float, max_ttl: int) -> 
         lifetime = 0 if negative is None else lifetime
     if response.tc or response.rcode not in (0, _NXDOMAIN):
         lifetime = 0
-    ttls = tuple([(record.ttl_at, min(record.ttl, most)) for record in response.records])
-    return Cached(wire, response, ttls, now, now + min(lifetime, most))
+    until = now + min(lifetime, most)
+    plain = without_ech(wire, response)
+    if plain is None:
+        return Cached(wire, response, _ttls(response, most), now, until)
+    stripped = dns.read_response(plain)
+    bare = Cached(plain, stripped, _ttls(stripped, most), now, until)
+    return Cached(wire, response, _ttls(response, most), now, until, bare)
+
+
+def _ttls(response: dns.Response, most: int) -> tuple[tuple[int, int], ...]:
+    return tuple([(record.ttl_at, min(record.ttl, most)) for record in response.records])
 
 
 class Cache:
-    """Answers by question, least recently used first out, never more than `max_bytes`."""
+    """Answers by question, least recently used first out, never more than `max_bytes`.
 
-    def __init__(self, max_bytes: int) -> None:
+    serve_stale: what has expired is kept for another day (RFC 8767).
+    """
+
+    def __init__(self, max_bytes: int, *, serve_stale: bool = False) -> None:
         self.max_bytes = max_bytes
+        self._stale_s = STALE_MAX_S if serve_stale else 0
         self.bytes = 0
         self._entries: OrderedDict[Key, Cached] = OrderedDict()
 
@@ -96,7 +122,16 @@ class Cache:
             if entry.until > now:
                 self._entries.move_to_end(key)
                 return entry
-            self._drop(key)
+            if entry.until + self._stale_s <= now:
+                self._drop(key)
+        return None
+
+    def stale(self, question: bytes, variant: int, now: float) -> Cached | None:
+        """An answer that has expired, for when nobody can give a new one (RFC 8767 §5); None where there is none."""
+        for key in ((question, variant), (_name(question), variant)):
+            entry = self._entries.get(key)
+            if entry is not None and entry.until <= now < entry.until + self._stale_s:
+                return entry
         return None
 
     def put(self, question: bytes, variant: int, entry: Cached, now: float) -> None:
@@ -106,8 +141,9 @@ class Cache:
         chain = any(record.section is dns.Section.ANSWER for record in entry.response.records)
         for_every_type = entry.response.rcode == _NXDOMAIN and not chain
         key = (_name(question) if for_every_type else question, variant)
-        if key in self._entries:
-            self._drop(key)
+        for old in ((question, variant), (_name(question), variant)):  # of which one may have expired
+            if old in self._entries:
+                self._drop(old)
         self._entries[key] = entry
         self.bytes += entry.size
         while self.bytes > self.max_bytes:

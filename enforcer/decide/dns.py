@@ -2,18 +2,19 @@
 
 screen        is it a query that we take at all?                      else nothing, or an error
 begin         1 policy on the question: a banned name is never local, cached or forwarded
-              2 names that are answered here: signals to clients, special-use names
+              2 what is answered here: signals to clients, special-use names, HTTPS records that are not given out
               3 else it is asked for
 judge_answer  policy on what the answer gives away: names of its chain, addresses
 passed        the answer as this client gets it
 refused       the answer up to the banned name, when one was found
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
@@ -30,12 +31,13 @@ PAYLOAD = 1232  # octets of UDP that we take and send at most (DNS flag day 2020
 UDP_MIN = 512
 STREAM_MAX = 0xFFFF  # octets that the length before a message over TCP can say
 EDE_FORGED, EDE_PROHIBITED, EDE_NOT_REACHABLE, EDE_NETWORK_ERROR, EDE_INVALID = 4, 18, 22, 23, 24
+EDE_STALE, EDE_STALE_NXDOMAIN = 3, 19
 CHAIN_MAX = 16
 
-_A, _AAAA, _ANY, _CNAME = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME))
+_A, _AAAA, _ANY, _CNAME, _HTTPS = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME, RRType.HTTPS))
 _TRANSFERS = (int(RRType.AXFR), int(RRType.IXFR))
 _IN, _CH = int(RRClass.IN), int(RRClass.CH)
-_QR, _TC, _RD, _RA, _CD = 0x8000, 0x0200, 0x0100, 0x0080, 0x0010
+_QR, _TC, _RD, _RA, _AD, _CD = 0x8000, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
 
 
 class Outcome(StrEnum):
@@ -44,6 +46,7 @@ class Outcome(StrEnum):
     BLOCKED = "blocked"
     OBSERVED = "observed"
     CACHED = "cached"
+    STALE = "stale"
     FORWARDED = "forwarded"
     LOCAL = "local"
     REFUSED = "refused"
@@ -53,13 +56,26 @@ class Outcome(StrEnum):
     DROPPED = "dropped"
 
 
+class Ech(StrEnum):
+    """What becomes of the keys for Encrypted ClientHello in answers (RFC 9848), which hide names from the gateway.
+
+    PASS: nothing. STRIP: they are taken out of SVCB and HTTPS records, but not for a client that asks for signatures
+    (DO), which would not hold any more. DROP_HTTPS: besides, a question for HTTPS records is answered NODATA.
+    """
+
+    PASS = "pass"  # noqa: S105 (no password)
+    STRIP = "strip"
+    DROP_HTTPS = "drop_https"
+
+
 @dataclass(frozen=True, slots=True)
 class Manners:
     """How the resolver answers for itself; all of it from the configuration.
 
     block_ttl: seconds that a blocked answer may be kept. ede_code, ede_text: why, for the user. mname, rname: of the
     SOA record in our own negative answers. sinkhole: addresses for the answer `sinkhole`. chaos: the text for
-    version.bind and id.server; None: REFUSED.
+    version.bind and id.server; None: REFUSED. designated: by realm, the SVCB RDATA of the encrypted ways to ask us
+    (RFC 9462 §4).
     """
 
     block_ttl: int
@@ -69,6 +85,7 @@ class Manners:
     rname: Name
     sinkhole: tuple[IPv4Address | IPv6Address, ...] = ()
     chaos: str | None = None
+    designated: Mapping[str, tuple[bytes, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +135,7 @@ def _local_names() -> dict[Name, Rcode]:
 
 _LOCAL = _local_names()
 _LOCALHOST = parse("localhost")
+_DISCOVERY = parse("_dns.resolver.arpa")
 _LOOPBACK = {_A: IPv4Address("127.0.0.1").packed, _AAAA: IPv6Address("::1").packed}
 
 
@@ -149,16 +167,22 @@ def failed(query: dns.Query, text: str, *, network: bool) -> Reply:
     return _error(query, Rcode.SERVFAIL, Outcome.SERVFAIL, code, text)
 
 
-def begin(query: dns.Query, client: Client, policy: Policy, now: datetime, manners: Manners) -> Reply | Ask:
+def begin(
+    query: dns.Query, client: Client, policy: Policy, now: datetime, manners: Manners, *, ech: Ech = Ech.PASS
+) -> Reply | Ask:
     """Decide on the question alone: blocked, answered here, or to be asked for."""
     if query.qclass == _CH:
         return _chaos(query, manners)
     verdict = policy.judge(Destination(Layer.DNS, name=query.qname), client, now)
     if verdict.action is Action.BLOCK:
         return _blocked(query, verdict, manners)
-    local = _answered_here(query, manners)
+    local = _answered_here(query, client, manners)
     if local is not None:
         return local
+    if ech is Ech.DROP_HTTPS and query.qtype == _HTTPS:
+        observed = verdict.action is Action.OBSERVE
+        wire = _negative(query, Rcode.NOERROR, dnswrite.pointer(0), manners)
+        return Reply(wire, Outcome.OBSERVED, verdict) if observed else Reply(wire, Outcome.LOCAL)
     return Ask(verdict if verdict.action is Action.OBSERVE else None)
 
 
@@ -181,19 +205,22 @@ def judge_answer(wire: bytes, response: dns.Response, client: Client, policy: Po
     return observed
 
 
-def passed(query: dns.Query, wire: bytes | bytearray, rcode: int) -> bytes:
+def passed(query: dns.Query, wire: bytes | bytearray, rcode: int, *, stale: bool = False) -> bytes:
     """An upstream's answer as this client gets it: its ID, its letter case, its flags, and OPT as it has one.
 
-    wire: a message without OPT, whose question is this query's but for the letter case. AD is left out, since what
-    came over clear text is not authentic (RFC 6840 §5.7).
+    wire: a message without OPT, whose question is this query's but for the letter case; with AD where it is authentic,
+    which is passed on to who asks for it (RFC 6840 §5.7, §5.8). stale: it has expired, which the client is told.
     """
     reply = bytearray(wire)
-    flags = _QR | _RA | query.flags & (_RD | _CD) | int.from_bytes(reply[2:4]) & _TC | rcode & 0xF
+    told = _TC | _AD if query.ad or (query.edns is not None and query.edns.do) else _TC
+    flags = _QR | _RA | query.flags & (_RD | _CD) | int.from_bytes(reply[2:4]) & told | rcode & 0xF
     reply[0:2] = query.id.to_bytes(2)
     reply[2:4] = flags.to_bytes(2)
     reply[12 : 12 + len(query.question)] = query.question
     if query.edns is not None:
-        return dnswrite.with_opt(bytes(reply), dnswrite.opt(PAYLOAD, do=query.edns.do))
+        code = EDE_STALE_NXDOMAIN if rcode == Rcode.NXDOMAIN else EDE_STALE
+        options = (dnswrite.ede(code, ""),) if stale else ()
+        return dnswrite.with_opt(bytes(reply), dnswrite.opt(PAYLOAD, do=query.edns.do, options=options))
     return bytes(reply)
 
 
@@ -307,7 +334,7 @@ def _pointed(query: dns.Query, answer: Answer, manners: Manners) -> bytes:
     )
 
 
-def _answered_here(query: dns.Query, manners: Manners) -> Reply | None:
+def _answered_here(query: dns.Query, client: Client, manners: Manners) -> Reply | None:
     qname = query.qname
     owner = qname if qname in _LOCAL else next((name for name in parents(qname) if name in _LOCAL), None)
     if owner is None:
@@ -317,10 +344,27 @@ def _answered_here(query: dns.Query, manners: Manners) -> Reply | None:
     if owner == _LOCALHOST and query.qtype in _LOOPBACK:
         record = dnswrite.record(dnswrite.pointer(0), query.qtype, manners.block_ttl, _LOOPBACK[query.qtype])
         wire = dnswrite.reply(query.id, query.flags, query.question, Rcode.NOERROR, answer=record, ancount=1, edns=edns)
+    elif qname == _DISCOVERY and query.qtype == RRType.SVCB and (designated := manners.designated.get(client.realm)):
+        records = [dnswrite.record(dnswrite.pointer(0), RRType.SVCB, manners.block_ttl, data) for data in designated]
+        wire = dnswrite.reply(
+            query.id,
+            query.flags,
+            query.question,
+            Rcode.NOERROR,
+            answer=b"".join(records),
+            ancount=len(records),
+            edns=edns,
+        )
     else:
-        soa = dnswrite.soa(at, mname=manners.mname, rname=manners.rname, ttl=manners.block_ttl)
-        wire = dnswrite.reply(query.id, query.flags, query.question, _LOCAL[owner], authority=soa, nscount=1, edns=edns)
+        wire = _negative(query, _LOCAL[owner], at, manners)
     return Reply(wire, Outcome.LOCAL)
+
+
+def _negative(query: dns.Query, rcode: int, owner: bytes, manners: Manners) -> bytes:
+    """A negative answer that policy has no part in."""
+    edns = None if query.edns is None else ReplyEdns(PAYLOAD, query.edns.do)
+    soa = dnswrite.soa(owner, mname=manners.mname, rname=manners.rname, ttl=manners.block_ttl)
+    return dnswrite.reply(query.id, query.flags, query.question, rcode, authority=soa, nscount=1, edns=edns)
 
 
 def _chaos(query: dns.Query, manners: Manners) -> Reply:

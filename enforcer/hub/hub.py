@@ -21,13 +21,14 @@ from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
 from enforcer.attempts.log import DayLog
 from enforcer.attempts.spool import segments
 from enforcer.config.describe import needs_restart, show
-from enforcer.config.model import Config
+from enforcer.config.model import Config, upstream_labels
 from enforcer.config.values import Endpoint
 from enforcer.counters import DROPS, read_counters, word
 from enforcer.devices.device import Address, Binding
 from enforcer.devices.registry import Registry
 from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
 from enforcer.folders import Folders
+from enforcer.hub.certificates import expiries
 from enforcer.hub.compiler import Compiled
 from enforcer.hub.control import Answer, Request, control_socket, number_of, text_of
 from enforcer.hub.lock import hub_lock
@@ -158,7 +159,7 @@ class Hub:
             policy=self._facts(now),
             loads=self._loads,
             workers=self._read_counters(),
-            upstreams=tuple(str(upstream) for upstream in self.config.resolver.upstreams),
+            upstreams=upstream_labels(self.config),
             restarts=restarts,
             spool=self._spool_figures(now_ms),
             attempts=attempts,
@@ -170,6 +171,7 @@ class Hub:
             log_sequence=self._log.seq,
             log_writable=self._recorder.trouble is None,
             index_lag=self._log.seq - self._index_seq,
+            certificates=expiries(self.config.resolver.listeners),
         )
 
     def health(self) -> str | None:

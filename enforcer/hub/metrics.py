@@ -57,7 +57,8 @@ class Snapshot:
 
     workers: the words of each worker's counters, by its name. upstreams: as configured, in order.
     spool: bytes and age of the oldest segment in seconds, by worker. attempts: by service, layer and action, with
-    the id of the newest; identified: by source. device_attempts: None where devices must not be named.
+    the id of the newest; identified: by source.
+    device_attempts: None where devices must not be named. certificates: when each ends, by listener.
     """
 
     version: str
@@ -77,6 +78,7 @@ class Snapshot:
     log_sequence: int
     log_writable: bool
     index_lag: int
+    certificates: Mapping[str, float]
 
 
 class Page(Collector):
@@ -194,6 +196,12 @@ def _hub(now: Snapshot) -> Iterator[Metric]:
     yield _gauge("log_sequence", "Number of the last line of the log", (), {(): now.log_sequence})
     yield _gauge("log_writable", "1 while the log can be written, 0 while attempts wait", (), {(): now.log_writable})
     yield _gauge("index_lag_records", "Lines of the log that the index does not have yet", (), {(): now.index_lag})
+    yield _gauge(
+        "certificate_expiry_timestamp_seconds",
+        "When the certificate in a listener's file ends, in seconds since 1970; 0 where it cannot be read",
+        ("listener",),
+        {(listener,): moment for listener, moment in now.certificates.items()},
+    )
     restarts = {(kind,): now.restarts.get(kind, 0) for kind in WORKER_KINDS}
     yield _counter("worker_restarts", "Processes that were started again after they had ended", ("kind",), restarts)
     up = dict.fromkeys(((kind,) for kind in WORKER_KINDS), 0) | {("hub",): 1}

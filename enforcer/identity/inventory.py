@@ -138,7 +138,7 @@ class _Inventory:
         if device is not None and network.prefixlen < shortest:
             self.refuse(f'"{network}" is more than one device has; write its addresses, or leave the id empty')
             return None
-        if realm is not None and not any(_holds(whole, network) for whole in realm.networks):
+        if realm is not None and realm.networks and not any(_holds(whole, network) for whole in realm.networks):
             within = ", ".join(short(whole) for whole in realm.networks)
             self.refuse(f'"{short(network)}" is outside of realm {quoted(realm.name)}; write an address in {within}')
             return None

@@ -10,32 +10,37 @@ from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 from weakref import ref
 
+from enforcer.counters import Transport
 from enforcer.decide.cache import Cached
+from enforcer.decide.dns import Ech
 from enforcer.orders import Orders
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Address, Client
+from enforcer.resolver.admission import Standing
 
 type Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
 class Realm:
-    """One client network as a listener serves it."""
+    """One client network as a listener serves it. networks: none for who proves itself, wherever it is."""
 
     name: str
     networks: tuple[Network, ...]
     mode: Mode
+    ech: Ech = Ech.STRIP
 
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """A class of client. client: None for those outside of every realm.
+    """A class of client. client: None for those outside of every realm. ech: what it gets of ECH keys.
 
     by_octets: rendered answers by what a query says after its ID. by_meaning: the same by what it asks, whatever its
     letter case and options. Both are emptied when they are full, and thrown away with the policy.
     """
 
     client: Client | None
+    ech: Ech = Ech.STRIP
     by_octets: dict[bytes, "Rendered"] = field(default_factory=dict)
     by_meaning: dict[tuple[bytes, int, int], "Known"] = field(default_factory=dict)
 
@@ -46,7 +51,7 @@ class Known:
 
     rendered: an answer that does not depend on time; None: it is rendered anew from `entry` each second. lasts: the
     last second in which it holds; then policy is asked again. rows: where each client's attempts are counted in the
-    spool; None for what leaves no trace. stream: over TCP.
+    spool; None for what leaves no trace. transport: of those who asked.
     """
 
     bucket: int
@@ -54,7 +59,7 @@ class Known:
     rendered: "Rendered | None"
     entry: "ref[Cached] | None"
     lasts: int
-    stream: bool
+    transport: Transport
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +80,7 @@ class Directory:
 
     def __init__(self, realms: tuple[Realm, ...]) -> None:
         self._networks: list[tuple[Network, Realm]] = []
+        self._anywhere: Realm | None = None
         self._groups: dict[object, Group] = {}
         self._generation = -1
         self._paused: Mapping[str, datetime] = MappingProxyType({})
@@ -88,6 +94,7 @@ class Directory:
             ((network, realm) for realm in realms for network in realm.networks),
             key=lambda pair: -pair[0].prefixlen,
         )
+        self._anywhere = next((realm for realm in realms if not realm.networks), None)
         self._groups.clear()
 
     def follow(self, orders: Orders) -> None:
@@ -103,19 +110,27 @@ class Directory:
         for key in [key for key, group in self._groups.items() if group.client and group.client.exempt]:
             del self._groups[key]
 
-    def group(self, address: Address, now: datetime) -> Group:
-        """The group of an address at this moment; ask again when a second has passed."""
+    def group(self, address: Address, now: datetime, standing: Standing = Standing.BY_ADDRESS) -> Group:
+        """The group of an address at this moment; ask again when a second has passed.
+
+        standing: what the client has shown, which lets it in where its address does not.
+        """
         realm = next((realm for network, realm in self._networks if address in network), None)
-        if realm is None:
+        if realm is None and standing in (Standing.PROVEN, Standing.STRICTEST):
+            realm = self._anywhere
+        if realm is None or standing is Standing.REFUSED:
             return self.outside
+        if standing is Standing.STRICTEST:
+            strict = (realm.name, standing)
+            return self._groups.setdefault(strict, Group(Client(realm.name, Mode.ENFORCE, MappingProxyType({}))))
         until = self._paused.get(realm.name)
         mode = Mode.MONITOR if until is not None and now < until else realm.mode
         granted = self._granted.get((realm.name, address))
         exempt = {service: end for service, end in (granted or {}).items() if now < end}
-        key = (realm.name, mode, tuple(sorted(exempt.items())))
+        key = (realm.name, mode, realm.ech, tuple(sorted(exempt.items())))
         group = self._groups.get(key)
         if group is None:
-            group = Group(Client(realm.name, mode, MappingProxyType(exempt)))
+            group = Group(Client(realm.name, mode, MappingProxyType(exempt)), realm.ech)
             self._groups[key] = group
         return group
 

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from enforcer.attempts.spool import R_FIRST, R_LAST, R_SECOND, Spool
+from enforcer.counters import Transport
 from enforcer.orders import Orders
 from enforcer.resolver.clients import Directory, Group, Rendered
 from enforcer.resolver.handler import Clock, Handler, Silence, Waiter
 from enforcer.resolver.mmsg import BATCH, PLACE, batch_for, whom
+from enforcer.resolver.pace import Pace
 from enforcer.resolver.tally import Tally, bucket
 
 BATCHES_A_TURN = 16  # then other sockets and timers get their turn
@@ -33,6 +35,7 @@ class UdpPath:
         spool: Spool,
         words: memoryview,
         clock: Clock,
+        pace: Pace,
     ) -> None:
         self.sock = sock
         host = sock.getsockname()[0]
@@ -43,12 +46,18 @@ class UdpPath:
         self._clock = clock
         self._tally = Tally(words, "udp", "6" if sock.family == socket.AF_INET6 else "4")
         self._groups: dict[int | bytes, Group] = {}
+        self._pace = pace
         self._second = 0
         self._places = tuple(range(2, 2 + BATCH * PLACE, PLACE))
 
     def follow(self, orders: Orders) -> None:
         """Take new orders: every client is looked up again."""
         self._directory.follow(orders)
+        self._groups.clear()
+
+    def limit(self, pace: Pace) -> None:
+        """Hold clients to this from now on: every one is looked up again."""
+        self._pace = pace
         self._groups.clear()
 
     def readable(self) -> None:
@@ -61,7 +70,7 @@ class UdpPath:
             if len(lengths) < BATCH:
                 return
 
-    def _answer(self, lengths: Sequence[int], clients: Sequence[int | bytes]) -> None:  # noqa: PLR0915 (calls cost)
+    def _answer(self, lengths: Sequence[int], clients: Sequence[int | bytes]) -> None:  # noqa: C901, PLR0912, PLR0915 (calls cost)
         steady = self._clock.steady
         started = steady()
         tick = int(started)
@@ -73,14 +82,24 @@ class UdpPath:
         buckets: list[int] = []
         silent: list[int] = []
         size_at = 1
+        dues, slack, interval = self._pace.due, self._pace.slack, self._pace.interval
         last: int | bytes | None = None
         answers: dict[bytes, Rendered] = {}
         for at, length, client in zip(self._places, lengths, clients, strict=False):
             if client != last:
                 group = groups.get(client)
                 if group is None:
-                    group = self._meet(client)
+                    group = self._meet(client, started)
+                    dues = self._pace.due
                 answers, last = group.by_octets, client
+            due = dues.get(client)
+            if due is not None:
+                if due - started > slack:
+                    buckets.append(_DROPPED)
+                    silent.append(size_at >> 1)
+                    size_at += 2
+                    continue
+                dues[client] = interval + (due if due > started else started)  # noqa: FURB136 (max is a call)
             known = answers.get(buffer[at : at + length - 2])
             if known is None or known[0] < tick:
                 index = size_at >> 1
@@ -122,7 +141,7 @@ class UdpPath:
         at = index * PLACE
         wire = self._batch.buffer[at : at + length]
         answer = self._handler.answer(
-            wire, self._groups[client], stream=False, waiter=lambda: self._waiter(index, client)
+            wire, self._groups[client], Transport.UDP, waiter=lambda: self._waiter(index, client)
         )
         return answer if isinstance(answer, Silence) else answer[0]
 
@@ -139,11 +158,13 @@ class UdpPath:
 
         return give
 
-    def _meet(self, client: int | bytes) -> Group:
+    def _meet(self, client: int | bytes, now: float) -> Group:
         """Look a client's group up, until the orders change or a second ends something."""
         if len(self._groups) >= CLIENTS_MAX:
             self._groups.clear()
-        group = self._directory.group(whom(client), _moment(self._second))
+        address = whom(client)
+        group = self._directory.group(address, _moment(self._second))
+        self._pace.meet(client, address, now)
         self._groups[client] = group
         return group
 

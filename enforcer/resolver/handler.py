@@ -6,8 +6,8 @@ Identical questions on their way are asked once. An error of ours becomes SERVFA
 
 import logging
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Protocol
@@ -15,10 +15,11 @@ from weakref import ref
 
 from enforcer.attempts.block import Block, Response, encode_block, with_client
 from enforcer.attempts.spool import NO_ROW, Spool
-from enforcer.counters import word
+from enforcer.counters import Transport, word
 from enforcer.decide import dns as decide
-from enforcer.decide.cache import Cache, Cached, Failures, cacheable
-from enforcer.decide.dns import Manners, Outcome, Reply
+from enforcer.decide.cache import Cache, Cached, Failures, cacheable, stale_wire
+from enforcer.decide.dns import Ech, Manners, Outcome, Reply
+from enforcer.decide.local import LocalRecords
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Answer
@@ -29,7 +30,8 @@ from enforcer.resolver.upstream import Answer as Answered
 from enforcer.resolver.upstream import Failure, Question, Upstreams
 from enforcer.wire import dns
 from enforcer.wire.dnscodes import rcode_name, type_name
-from enforcer.wire.dnscut import without_opt
+from enforcer.wire.dnscut import without_ad, without_opt
+from enforcer.wire.name import Name, parents
 
 KNOWN_MAX = 50_000  # rendered answers a group; when there are more, they are rendered anew
 OCTETS_MAX = 300  # of a query that is remembered octet by octet
@@ -61,13 +63,15 @@ class Conduct:
     """How the resolver behaves; a reload may change all of it.
 
     drop_outside: a client that no realm serves gets nothing, instead of REFUSED. name_clients: the users have been
-    told, so a client's address may be written down. max_ttl: the most seconds that an answer is kept.
+    told, so a client's address may be written down. max_ttl: the most seconds that an answer is kept. local: names that
+    are answered here, behind policy.
     """
 
     manners: Manners
     drop_outside: bool
     name_clients: bool
     max_ttl: int
+    local: LocalRecords = field(default_factory=lambda: LocalRecords(()))
 
 
 class Silence(Enum):
@@ -84,7 +88,7 @@ class Waiter(Protocol):
         """Record, count and send: `wire` is the whole message, `rendered` what else there is to know of it."""
 
 
-type _Waiting = tuple[dns.Query, Group, bool, Waiter]
+type _Waiting = tuple[dns.Query, Group, Transport, Waiter]
 
 
 class Handler:
@@ -96,6 +100,7 @@ class Handler:
         conduct: Conduct,
         cache: Cache,
         upstreams: Upstreams,
+        forward: Mapping[Name, Upstreams] | None = None,
         spool: Spool,
         words: memoryview,
         clock: Clock,
@@ -104,6 +109,7 @@ class Handler:
         self._cache = cache
         self._failures = Failures()
         self._upstreams = upstreams
+        self._forward = forward or {}
         self._words = words
         self._clock = clock
         self._pending: dict[tuple[bytes, int], list[_Waiting]] = {}  # by question, who waits for its answer
@@ -134,11 +140,11 @@ class Handler:
         self._words[self._w_bytes] = self._cache.bytes
 
     def answer(
-        self, wire: bytes, group: Group, stream: bool, waiter: Callable[[], Waiter]
+        self, wire: bytes, group: Group, transport: Transport, waiter: Callable[[], Waiter]
     ) -> tuple[Rendered, bytes] | Silence:
         """Answer a message: what is known of the answer, and the whole of it.
 
-        stream: it came over TCP. waiter: makes the way back, where the answer must wait.
+        transport: how it came. waiter: makes the way back, where the answer must wait.
         """
         query: dns.Query | None = None
         try:
@@ -148,9 +154,9 @@ class Handler:
             if isinstance(screened, Reply):
                 if group.client is None:
                     return Silence.NEVER  # a stranger's malformed message is not worth an answer
-                return self._once(screened, None, stream)
+                return self._once(screened, None, transport)
             query = screened
-            return self._answer(query, wire, group, stream, waiter)
+            return self._answer(query, wire, group, transport, waiter)
         except Exception as error:  # noqa: BLE001 (a bug of ours must not let a name through, nor take the worker down)
             _report(error)
             return Silence.NEVER if query is None else self._broken(query)
@@ -195,15 +201,15 @@ class Handler:
         self._rows.clear()
 
     def _answer(
-        self, query: dns.Query, wire: bytes, group: Group, stream: bool, waiter: Callable[[], Waiter]
+        self, query: dns.Query, wire: bytes, group: Group, transport: Transport, waiter: Callable[[], Waiter]
     ) -> tuple[Rendered, bytes] | Silence:
         client, policy = group.client, self._policy
         if client is None or policy is None:
             self._refusals += 1
             if self._conduct.drop_outside or self._refusals > REFUSALS_A_SECOND:
                 return Silence.NEVER
-            return self._once(decide.outside(query), query, stream)
-        meaning = _meaning(query, stream)
+            return self._once(decide.outside(query), query, transport)
+        meaning = _meaning(query, transport)
         known = group.by_meaning.get(meaning)
         steady = self._clock.steady()
         if known is not None:
@@ -211,23 +217,33 @@ class Handler:
             if answer is not None:
                 return answer
         now = self._now()
-        step = decide.begin(query, client, policy, now, self._conduct.manners)
+        step = decide.begin(query, client, policy, now, self._conduct.manners, ech=group.ech)
         if isinstance(step, Reply):
-            rows = self._rows_of(step, query, client.realm, stream)
+            rows = self._rows_of(step, query, client.realm, transport)
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
-            return self._settled(step, query, rows=rows, lasts=lasts, stream=stream, wire=wire, group=group)
+            return self._settled(step, query, rows=rows, lasts=lasts, transport=transport, wire=wire, group=group)
+        own = self._own(query, steady)
+        if own is not None:
+            given = Outcome.LOCAL
+            return self._given(own, given, query, group=group, observed=step.observed, transport=transport, wire=None)
         question, variant = _question(query), _variant(query)
         entry = self._cache.get(question, variant, steady)
         if entry is not None:
             given = Outcome.CACHED
-            return self._given(entry, given, query, group=group, observed=step.observed, stream=stream, wire=wire)
+            return self._given(entry, given, query, group=group, observed=step.observed, transport=transport, wire=wire)
         self._words[self._w_miss] += 1
         if self._failures.blocked(question, variant, steady):
+            expired = self._cache.stale(question, variant, steady)
+            if expired is not None:
+                given = Outcome.STALE
+                return self._given(
+                    expired, given, query, group=group, observed=step.observed, transport=transport, wire=None
+                )
             reply = decide.failed(query, "asked again too soon", network=False)
-            return self._once(reply, query, stream, self._observed(step.observed, query, client.realm, stream))
+            return self._once(reply, query, transport, self._observed(step.observed, query, client.realm, transport))
         if self._waiters >= WAITERS_MAX:
             return Silence.NEVER
-        self._ask(query, (question, variant), group, stream, waiter())
+        self._ask(query, (question, variant), group, transport, waiter())
         return Silence.LATER
 
     def _again(
@@ -241,22 +257,22 @@ class Handler:
             last, tail, size, number, rows = known.rendered
             end = 10 + len(query.question)
             tail = tail[:10] + query.question + tail[end:]
-            return self._remembered((last, tail, size, number, rows), query, wire, group, known.stream)
+            return self._remembered((last, tail, size, number, rows), query, wire, group, known.transport)
         entry = self._cache.get(_question(query), _variant(query), steady)  # so that the cache knows of the use
         if entry is None or known.entry is None or known.entry() is not entry:
             return None
-        reply = decide.fitted(decide.passed(query, entry.at(steady), entry.response.rcode), query, stream=known.stream)
+        reply = decide.fitted(_shown(entry, query, group, steady), query, stream=known.transport.stream)
         rendered = (tick, reply[2:], len(reply), known.bucket, known.rows)
         if entry.until < tick + 1:
             return rendered, reply
-        return self._remembered(rendered, query, wire, group, known.stream)
+        return self._remembered(rendered, query, wire, group, known.transport)
 
     def _remembered(
-        self, rendered: Rendered, query: dns.Query, wire: bytes, group: Group, stream: bool
+        self, rendered: Rendered, query: dns.Query, wire: bytes, group: Group, transport: Transport
     ) -> tuple[Rendered, bytes]:
         """Keep an answer for the same octets over UDP, where they are likely to come again."""
         plain = query.edns is None or not query.edns.options
-        if plain and not stream and len(wire) <= OCTETS_MAX and query.question.startswith(query.qname):
+        if plain and not transport.stream and len(wire) <= OCTETS_MAX and query.question.startswith(query.qname):
             by_octets = group.by_octets
             if len(by_octets) >= KNOWN_MAX:
                 by_octets.clear()
@@ -270,17 +286,17 @@ class Handler:
         *,
         rows: Rows | None,
         lasts: int,
-        stream: bool,
+        transport: Transport,
         wire: bytes,
         group: Group,
     ) -> tuple[Rendered, bytes]:
         """An answer of our own, which does not depend on time until it is judged anew."""
-        meaning = _meaning(query, stream)
-        message = decide.fitted(reply.wire, query, stream=stream)
+        meaning = _meaning(query, transport)
+        message = decide.fitted(reply.wire, query, stream=transport.stream)
         number = bucket(query.qtype, reply.outcome)
         rendered = (lasts, message[2:], len(message), number, rows)
-        self._learn(group, meaning, Known(number, rows, rendered, None, lasts, stream))
-        return self._remembered(rendered, query, wire, group, stream)
+        self._learn(group, meaning, Known(number, rows, rendered, None, lasts, transport))
+        return self._remembered(rendered, query, wire, group, transport)
 
     def _learn(self, group: Group, meaning: tuple[bytes, int, int], known: Known) -> None:
         if len(group.by_meaning) >= KNOWN_MAX:
@@ -288,10 +304,10 @@ class Handler:
         group.by_meaning[meaning] = known
 
     def _once(
-        self, reply: Reply, query: dns.Query | None, stream: bool, rows: Rows | None = None
+        self, reply: Reply, query: dns.Query | None, transport: Transport, rows: Rows | None = None
     ) -> tuple[Rendered, bytes]:
         """An answer that is not kept."""
-        wire = decide.fitted(reply.wire, query, stream=stream)
+        wire = decide.fitted(reply.wire, query, stream=transport.stream)
         number = bucket(query.qtype if query is not None else None, reply.outcome)
         return (0, wire[2:], len(wire), number, rows), wire
 
@@ -303,7 +319,7 @@ class Handler:
         *,
         group: Group,
         observed: Verdict | None,
-        stream: bool,
+        transport: Transport,
         wire: bytes | None,
     ) -> tuple[Rendered, bytes]:
         """The answer in the cache, or fresh from upstream, as policy lets this client have it.
@@ -319,31 +335,32 @@ class Handler:
                 refusal = decide.refused(query, entry.wire, entry.response, found, self._conduct.manners)
         except Malformed:
             failed = decide.failed(query, "upstream's answer cannot be read", network=False)
-            return self._once(failed, query, stream, self._observed(observed, query, client.realm, stream))
+            return self._once(failed, query, transport, self._observed(observed, query, client.realm, transport))
         if refusal is not None:
-            rows = self._rows_of(refusal, query, client.realm, stream)
+            rows = self._rows_of(refusal, query, client.realm, transport)
             if wire is None:
-                return self._once(refusal, query, stream, rows)
+                return self._once(refusal, query, transport, rows)
             lasts = int(steady) + min(SETTLED_S, int(entry.until - steady))
-            return self._settled(refusal, query, rows=rows, lasts=lasts, stream=stream, wire=wire, group=group)
-        rows = self._observed(observed, query, client.realm, stream)
+            return self._settled(refusal, query, rows=rows, lasts=lasts, transport=transport, wire=wire, group=group)
+        stale = outcome is Outcome.STALE
+        rows = self._observed(observed, query, client.realm, transport)
         if rows is None and found is not None:
             seen = Reply(b"", Outcome.OBSERVED, found.verdict, via=found.via)
-            rows = self._rows_of(seen, query, client.realm, stream)
+            rows = self._rows_of(seen, query, client.realm, transport)
         if rows is not None:
             outcome = Outcome.OBSERVED
-        message = decide.fitted(decide.passed(query, entry.at(steady), entry.response.rcode), query, stream=stream)
+        message = decide.fitted(_shown(entry, query, group, steady, stale=stale), query, stream=transport.stream)
         number = bucket(query.qtype, outcome)
         if wire is not None and not client.exempt:
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
-            self._learn(group, _meaning(query, stream), Known(number, rows, None, ref(entry), lasts, stream))
+            self._learn(group, _meaning(query, transport), Known(number, rows, None, ref(entry), lasts, transport))
         return (0, message[2:], len(message), number, rows), message
 
-    def _observed(self, verdict: Verdict | None, query: dns.Query, realm: str, stream: bool) -> Rows | None:
+    def _observed(self, verdict: Verdict | None, query: dns.Query, realm: str, transport: Transport) -> Rows | None:
         """Where a question that is only observed is counted, whatever comes of it; None without a match."""
-        return self._rows_of(Reply(b"", Outcome.OBSERVED, verdict), query, realm, stream)
+        return self._rows_of(Reply(b"", Outcome.OBSERVED, verdict), query, realm, transport)
 
-    def _rows_of(self, reply: Reply, query: dns.Query, realm: str, stream: bool) -> Rows | None:
+    def _rows_of(self, reply: Reply, query: dns.Query, realm: str, transport: Transport) -> Rows | None:
         """Where the attempts of an answer are counted; None when there is nothing to record."""
         if reply.verdict is None:
             return None
@@ -357,7 +374,7 @@ class Handler:
             response=_RESPONSES[reply.answer],
             rcode=rcode_name(rcode),
             ede=reply.ede,
-            transport="tcp" if stream else "udp",
+            transport=transport.word,
             realm=realm,
         )
         if block is None:
@@ -365,13 +382,15 @@ class Handler:
         encoded = encode_block(block)
         return self._rows.get(encoded) or Rows(encoded)
 
-    def _ask(self, query: dns.Query, key: tuple[bytes, int], group: Group, stream: bool, waiter: Waiter) -> None:
+    def _ask(
+        self, query: dns.Query, key: tuple[bytes, int], group: Group, transport: Transport, waiter: Waiter
+    ) -> None:
         self._waiters += 1
         pending = self._pending.get(key)
         if pending is not None:
-            pending.append((query, group, stream, waiter))
+            pending.append((query, group, transport, waiter))
             return
-        pending = self._pending[key] = [(query, group, stream, waiter)]
+        pending = self._pending[key] = [(query, group, transport, waiter)]
         do = query.edns is not None and query.edns.do
         question = Question(query.qname, query.qtype, query.qclass, do, query.cd)
 
@@ -386,7 +405,20 @@ class Handler:
             for waiting in pending:
                 self._give(entry, result, waiting)
 
-        self._upstreams.ask(question, done)
+        self._asked_for(query.qname).ask(question, done)
+
+    def _asked_for(self, qname: Name) -> Upstreams:
+        """Who is asked for a name: the upstreams of the nearest domain that has some of its own."""
+        if not self._forward:
+            return self._upstreams
+        zone = next((zone for zone in (qname, *parents(qname)) if zone in self._forward), None)
+        return self._upstreams if zone is None else self._forward[zone]
+
+    def _own(self, query: dns.Query, steady: float) -> Cached | None:
+        """What the operator's own records answer, to be judged and given as an upstream's answer is."""
+        manners = self._conduct.manners
+        wire = self._conduct.local.answer(query, manners.mname, manners.rname, manners.block_ttl)
+        return None if wire is None else cacheable(wire, dns.read_response(wire), steady, self._conduct.max_ttl)
 
     def _keep(self, key: tuple[bytes, int], result: Answered | Failure) -> tuple[Cached | None, Answered | Failure]:
         """Upstream has spoken: keep the answer, or for a while that there is none."""
@@ -394,6 +426,8 @@ class Handler:
         if isinstance(result, Answered):
             try:
                 plain = without_opt(result.wire, result.response)
+                if not result.authentic:  # anybody on the way may have set AD
+                    plain = without_ad(plain)
                 entry = cacheable(plain, dns.read_response(plain), steady, self._conduct.max_ttl)
             except Malformed:
                 result = Failure.REFUSED
@@ -406,9 +440,9 @@ class Handler:
 
     def _give(self, entry: Cached | None, result: Answered | Failure, waiting: _Waiting) -> None:
         """Answer one of those who waited; what goes wrong with one is nothing to the others."""
-        query, group, stream, waiter = waiting
+        query, group, transport, waiter = waiting
         try:
-            rendered, wire = self._late(entry, result, query, group, stream)
+            rendered, wire = self._late(entry, result, query, group, transport)
         except Exception as error:  # noqa: BLE001 (as in `answer`)
             _report(error)
             rendered, wire = self._broken(query)
@@ -418,19 +452,22 @@ class Handler:
             _report(error)
 
     def _late(
-        self, entry: Cached | None, result: Answered | Failure, query: dns.Query, group: Group, stream: bool
+        self, entry: Cached | None, result: Answered | Failure, query: dns.Query, group: Group, transport: Transport
     ) -> tuple[Rendered, bytes]:
         """The answer to a query that waited. Policy may have changed meanwhile: the question is judged again."""
         client, policy = self._judges(group)
-        step = decide.begin(query, client, policy, self._now(), self._conduct.manners)
+        step = decide.begin(query, client, policy, self._now(), self._conduct.manners, ech=group.ech)
         if isinstance(step, Reply):
-            return self._once(step, query, stream, self._rows_of(step, query, client.realm, stream))
+            return self._once(step, query, transport, self._rows_of(step, query, client.realm, transport))
+        given = Outcome.FORWARDED
+        if entry is None:  # only now: a refresh is tried first (RFC 8767 §5)
+            entry = self._cache.stale(_question(query), _variant(query), self._clock.steady())
+            given = Outcome.STALE
         if entry is None:
             text = result.value if isinstance(result, Failure) else ""
             reply = decide.failed(query, text, network=result is Failure.UNREACHABLE)
-            return self._once(reply, query, stream, self._observed(step.observed, query, client.realm, stream))
-        given = Outcome.FORWARDED
-        return self._given(entry, given, query, group=group, observed=step.observed, stream=stream, wire=None)
+            return self._once(reply, query, transport, self._observed(step.observed, query, client.realm, transport))
+        return self._given(entry, given, query, group=group, observed=step.observed, transport=transport, wire=None)
 
     def _broken(self, query: dns.Query) -> tuple[Rendered, bytes]:
         reply = decide.failed(query, "internal error", network=False)
@@ -443,6 +480,15 @@ def _report(error: Exception) -> None:
     _log.error("query event=failed error=%s in=%s line=%s", type(error).__name__, where.name, where.lineno)
 
 
+def _shown(entry: Cached, query: dns.Query, group: Group, now: float, *, stale: bool = False) -> bytes:
+    """An allowed answer as this client gets it: without ECH keys, where its realm is to have none."""
+    signed = query.edns is not None and query.edns.do
+    if entry.bare is not None and group.ech is not Ech.PASS and not signed:
+        entry = entry.bare
+    wire = stale_wire(entry) if stale else entry.at(now)
+    return decide.passed(query, wire, entry.response.rcode, stale=stale)
+
+
 def _question(query: dns.Query) -> bytes:
     """The question as the cache knows it: the name in lower case, type and class."""
     return query.qname + query.question[-4:]
@@ -453,8 +499,8 @@ def _variant(query: dns.Query) -> int:
     return do << 1 | query.cd
 
 
-def _meaning(query: dns.Query, stream: bool) -> tuple[bytes, int, int]:
+def _meaning(query: dns.Query, transport: Transport) -> tuple[bytes, int, int]:
     """All of a query that its answer depends on, but for the letter case: what is asked, flags, EDNS and transport."""
     edns = query.edns
-    manner = 0 if edns is None else decide.udp_limit(query) << 2 | edns.do << 1 | 1 << 20
-    return _question(query), query.flags & 0x0110, manner | stream
+    manner = 0 if edns is None else decide.udp_limit(query) << 3 | edns.do << 2 | 1 << 20
+    return _question(query), query.flags & 0x0130, manner | transport

@@ -1,20 +1,32 @@
-"""DNS over TCP (RFC 7766): many queries a connection, answered as they are ready, each client within its limits."""
+"""Streams: DNS over TCP (RFC 7766) and over TLS (RFC 7858), many queries a connection, each client within its limits.
+
+`Stream` and `StreamPath` are what every transport over TCP has in common; `doh` builds on them too.
+"""
 
 import asyncio
 import socket
+import ssl
+from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+from enforcer.counters import Transport
 from enforcer.policy.verdict import Address
+from enforcer.resolver.admission import Standing
 from enforcer.resolver.clients import Directory, Rendered
+from enforcer.resolver.credentials import Credentials
 from enforcer.resolver.handler import Clock, Handler, Silence, Waiter
 from enforcer.resolver.tally import Tally, bucket
+from enforcer.wire.dnsoptions import NONE, wishes, with_options
 
 WAITING_A_CONNECTION = 128  # questions on their way upstream; then reading stops
 UNSENT_MAX = 1 << 20  # octets that a client does not take; then it is cut off
 _DROPPED = bucket(None, "dropped")
+
+type Origin = tuple[Address, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +38,34 @@ class TcpLimits:
     idle_s: float
 
 
-class TcpPath:
-    """All TCP connections of one listener of one worker."""
+class StreamPath(ABC):
+    """All connections of one listening socket of one worker."""
+
+    transport = Transport.TCP
 
     def __init__(
-        self, directory: Directory, handler: Handler, words: memoryview, clock: Clock, limits: TcpLimits
+        self,
+        directory: Directory,
+        handler: Handler,
+        words: memoryview,
+        clock: Clock,
+        limits: TcpLimits,
+        *,
+        credentials: Credentials | None = None,
     ) -> None:
+        """credentials: what the clients of an encrypted transport have to show; None for clear text."""
         self.directory = directory
         self.handler = handler
         self.clock = clock
         self.limits = limits
-        self.connections: set[_Connection] = set()
+        self.credentials = credentials
+        self.connections: set[Stream] = set()
         self.of_client: Counter[Address] = Counter()
-        self.tallies = {family: Tally(words, "tcp", family) for family in ("4", "6")}
+        self.tallies = {family: Tally(words, self.transport.word, family) for family in ("4", "6")}
 
-    def connection(self) -> "_Connection":
-        """The protocol of a new connection."""
-        return _Connection(self)
+    @abstractmethod
+    def connection(self, origin: Origin | None = None) -> "Stream":
+        """The protocol of a new connection. origin: whose it is; None: whom the socket says."""
 
     def sweep(self) -> None:
         """Once a second: close what has been idle for too long."""
@@ -56,21 +79,27 @@ class TcpPath:
             connection.end()
 
 
-class _Connection(asyncio.Protocol):
-    """One client's connection: two octets of length before each message (RFC 1035 §4.2.2)."""
+class Stream(asyncio.Protocol, ABC):
+    """One client's connection."""
 
-    def __init__(self, path: TcpPath) -> None:
+    def __init__(self, path: StreamPath, origin: Origin | None) -> None:
         self._path = path
+        self._origin = origin
         self._transport: asyncio.Transport | None = None
-        self._data = bytearray()
         self._address: Address = ip_address("0.0.0.0")  # noqa: S104 (no address yet)
         self._port = 0
         self._family = "4"
         self._writable = True
-        self._reading = False
         self._half_closed = False
+        self._encrypted = False
+        self.certified = False
+        self.standing = Standing.BY_ADDRESS
         self.active = 0.0
         self.waiting = 0
+
+    @abstractmethod
+    def read_on(self) -> None:
+        """Go on with what was received, while the client may ask; then let the transport read, or not."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, within the limits."""
@@ -78,11 +107,11 @@ class _Connection(asyncio.Protocol):
             raise TypeError("a stream transport is wanted")
         path = self._path
         self._transport = transport
-        host, self._port, *_ = transport.get_extra_info("peername") or ("0.0.0.0", 0)  # noqa: S104
-        address = ip_address(host.partition("%")[0])
-        self._family = str(address.version)
-        mapped = address.ipv4_mapped if address.version == 6 else None
-        self._address = mapped or address
+        if self._origin is None:
+            host, port, *_ = transport.get_extra_info("peername") or ("0.0.0.0", 0)  # noqa: S104
+            self._origin = plain_address(host), port
+        self._address, self._port = self._origin
+        self._family = str(self._address.version)
         self.active = path.clock.steady()
         path.connections.add(self)
         path.of_client[self._address] += 1
@@ -90,6 +119,13 @@ class _Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        secured = transport.get_extra_info("ssl_object")
+        if path.credentials is not None and isinstance(secured, ssl.SSLObject):
+            self._encrypted = True
+            self.certified = bool(secured.getpeercert())
+            admission = path.credentials.admission
+            token = admission.token_of(path.credentials.server_name(secured))
+            self.standing = admission.standing(token, certified=self.certified)
         if len(path.connections) > path.limits.clients or path.of_client[self._address] > path.limits.per_client:
             self.end()
 
@@ -111,15 +147,13 @@ class _Connection(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def data_received(self, data: bytes) -> None:
-        """Answer every whole message; what is left of one waits for the rest."""
-        self._data += data
-        self._read_on()
-
     def eof_received(self) -> bool:
-        """The client asks no more; what it waits for it still gets. True keeps the connection open meanwhile."""
+        """The client asks no more; what it waits for it still gets. True keeps the connection open meanwhile.
+
+        Over TLS asyncio does not allow that: close_notify ends both directions.
+        """
         self._half_closed = True
-        return self.waiting > 0
+        return self.waiting > 0 and not self._encrypted
 
     def pause_writing(self) -> None:
         """The client does not read its answers: neither are its questions read."""
@@ -129,23 +163,56 @@ class _Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         self._writable = True
-        self._read_on()
+        self.read_on()
 
-    def _read_on(self) -> None:
-        """Take messages while the client may ask; then let the transport read, or not."""
-        if self._reading:
-            return  # called back from below, where an answer could be given at once
-        self._reading = True
-        buffered = self._data
-        while self._may_ask() and len(buffered) >= 2:
-            end = 2 + int.from_bytes(buffered[:2])
-            if len(buffered) < end:
-                break
-            wire = bytes(buffered[2:end])
-            del buffered[:end]
-            self._answer(wire)
-        self._reading = False
-        self._flow()
+    def ask(self, wire: bytes, standing: Standing, reply: Callable[[bytes], None]) -> bool:
+        """Ask on behalf of the client; False when there will be no answer. reply: writes it, now or later.
+
+        What was blocked is recorded, and all of it counted, before the answer leaves.
+        """
+        path = self._path
+        started = self.active = path.clock.steady()
+        now = datetime.fromtimestamp(path.clock.wall_ms() // 1000, UTC)
+        group = path.directory.group(self._address, now, standing)
+        wished = wishes(wire)
+
+        def finish(rendered: Rendered, message: bytes) -> None:
+            if rendered[4] is not None:
+                path.handler.record(rendered[4], self._address.packed, str(self._address), self._port)
+            path.tallies[self._family].add((rendered[3],), path.clock.steady() - started)
+            if wished is not NONE:
+                idle_s = path.limits.idle_s if wished.keepalive and path.transport is not Transport.DOH else None
+                padded = wished.padding and path.transport is not Transport.TCP
+                message = with_options(message, keepalive_s=idle_s, padded=padded)
+            reply(message)
+
+        def waiter() -> Waiter:
+            self.waiting += 1
+
+            def give(rendered: Rendered, wire: bytes) -> None:
+                self.waiting -= 1
+                self.active = path.clock.steady()
+                finish(rendered, wire)
+                self.read_on()
+                if self._half_closed and not self.waiting:
+                    self.end()
+
+            return give
+
+        answer = path.handler.answer(wire, group, path.transport, waiter)
+        if answer is Silence.NEVER:
+            path.tallies[self._family].add((_DROPPED,), 0.0)
+            return False
+        if answer is not Silence.LATER:
+            finish(*answer)
+        return True
+
+    def write(self, data: bytes) -> None:
+        """Send octets; a client that does not take them is cut off."""
+        if self._transport is not None:
+            self._transport.write(data)
+            if self._transport.get_write_buffer_size() > UNSENT_MAX:
+                self._transport.abort()
 
     def _may_ask(self) -> bool:
         transport = self._transport
@@ -161,39 +228,64 @@ class _Connection(asyncio.Protocol):
         else:
             self._transport.pause_reading()
 
-    def _answer(self, wire: bytes) -> None:
-        path = self._path
-        started = self.active = path.clock.steady()
-        now = datetime.fromtimestamp(path.clock.wall_ms() // 1000, UTC)
-        group = path.directory.group(self._address, now)
-        answer = path.handler.answer(wire, group, stream=True, waiter=self._waiter)
-        if answer is Silence.NEVER:
-            path.tallies[self._family].add((_DROPPED,), 0.0)
-            self.end()  # whoever sends that over TCP does not speak DNS, or is not served
-        elif answer is not Silence.LATER:
-            self._send(*answer, started)
 
-    def _waiter(self) -> Waiter:
-        self.waiting += 1
-        started = self._path.clock.steady()
+class TcpPath(StreamPath):
+    """DNS over TCP in clear text."""
 
-        def give(rendered: Rendered, wire: bytes) -> None:
-            self.waiting -= 1
-            self.active = self._path.clock.steady()
-            self._send(rendered, wire, started)
-            self._read_on()
-            if self._half_closed and not self.waiting:
-                self.end()
+    def connection(self, origin: Origin | None = None) -> Stream:
+        """The protocol of a new connection."""
+        return _Connection(self, origin)
 
-        return give
 
-    def _send(self, rendered: Rendered, wire: bytes, started: float) -> None:
-        """Record, count, and write length and message in one (RFC 7766 §8)."""
-        path = self._path
-        if rendered[4] is not None:
-            path.handler.record(rendered[4], self._address.packed, str(self._address), self._port)
-        path.tallies[self._family].add((rendered[3],), path.clock.steady() - started)
-        if self._transport is not None:
-            self._transport.write(len(wire).to_bytes(2) + wire)
-            if self._transport.get_write_buffer_size() > UNSENT_MAX:
-                self._transport.abort()
+class TlsPath(TcpPath):
+    """DNS over TLS: the same messages on an encrypted stream."""
+
+    transport = Transport.DOT
+
+
+class _Connection(Stream):
+    """Two octets of length before each message (RFC 1035 §4.2.2)."""
+
+    def __init__(self, path: StreamPath, origin: Origin | None) -> None:
+        super().__init__(path, origin)
+        self._data = bytearray()
+        self._reading = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection of a client that may ask here."""
+        super().connection_made(transport)
+        if self.standing is Standing.REFUSED:
+            self.end()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every whole message; what is left of one waits for the rest."""
+        self._data += data
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Take messages while the client may ask; then let the transport read, or not."""
+        if self._reading:
+            return  # called back from below, where an answer could be given at once
+        self._reading = True
+        buffered = self._data
+        while self._may_ask() and len(buffered) >= 2:
+            end = 2 + int.from_bytes(buffered[:2])
+            if len(buffered) < end:
+                break
+            wire = bytes(buffered[2:end])
+            del buffered[:end]
+            if not self.ask(wire, self.standing, self._send):
+                self.end()  # whoever sends that over TCP does not speak DNS, or is not served
+        self._reading = False
+        self._flow()
+
+    def _send(self, wire: bytes) -> None:
+        """Write length and message in one (RFC 7766 §8)."""
+        self.write(len(wire).to_bytes(2) + wire)
+
+
+def plain_address(host: str) -> Address:
+    """The address of a client as realms know it: without a zone, and IPv4 where it is IPv4 in IPv6 form."""
+    address = ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return mapped or address

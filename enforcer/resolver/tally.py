@@ -14,6 +14,7 @@ _KINDS: dict[int, str] = {
     RRType.PTR: "ptr",
     RRType.TXT: "txt",
 }
+_CACHED = {"cached": "hit", "stale": "stale"}
 _OTHER = QTYPES.index("other")
 _WIDTH = len(OUTCOMES)
 _PLACES = {outcome: place for place, outcome in enumerate(OUTCOMES)}
@@ -35,7 +36,7 @@ class Tally:
                 word("dns_queries", transport, family, qtype),
                 word("dns_responses", outcome, transport),
                 word("dns_response_duration_seconds", outcome) if outcome in TIMED else None,
-                word("cache_requests", "hit") if outcome == "cached" else None,
+                word("cache_requests", _CACHED[outcome]) if outcome in _CACHED else None,
             )
             for qtype in QTYPES
             for outcome in OUTCOMES

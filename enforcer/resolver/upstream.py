@@ -1,8 +1,8 @@
-"""Asking the upstreams: UDP first, TCP where an answer was cut, the next upstream where one is silent or refuses.
+"""Asking the upstreams: as each is configured, TCP where UDP was cut, the next where one is silent or refuses.
 
-Queries go out from a pool of connected sockets, each with a port of the kernel's choice that is given up after a
-while, a socket and an ID chosen at random for every query (RFC 5452 §9.2). The kernel lets only datagrams of the
-upstream's own address and port in; the ID and the question are compared here (§9.1).
+Over UDP, queries go out from a pool of connected sockets, each with a port of the kernel's choice that is given up
+after a while, a socket and an ID chosen at random for every query (RFC 5452 §9.2). The kernel lets only datagrams of
+the upstream's own address and port in; the ID and the question are compared here (§9.1).
 """
 
 import asyncio
@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 
+from enforcer.config.values import Transport
+from enforcer.config.values import Upstream as Target
 from enforcer.counters import UPSTREAM_BUCKETS, observe, word
 from enforcer.errors import Malformed
+from enforcer.resolver.link import Link, trusting
 from enforcer.wire import dns, dnswrite
 from enforcer.wire.dnscodes import Rcode
 
@@ -25,7 +29,6 @@ PORTS = 32  # sockets to each upstream
 QUERIES_A_PORT = 512  # after which a socket is replaced, and with it the port
 IN_FLIGHT_A_PORT = 256
 TICK_S = 0.05
-STREAMS = 100  # questions that are asked over TCP at a time
 PLAIN_S = 900.0  # seconds for which an upstream that does not know EDNS is asked without
 DOWN_AFTER = 3  # silences in a row
 DOWN_MIN_S, DOWN_MAX_S = 1.0, 30.0
@@ -47,21 +50,26 @@ class Failure(StrEnum):
 class Manner:
     """How upstreams are asked.
 
-    fastest: first the one that has answered soonest; else the one named first. attempt_s: seconds until the next one is
-    asked. query_s: seconds until a question is given up.
+    fastest: first the one that has answered soonest; else the one named first. parallel: all at once.
+    attempt_s: seconds until the next one is asked. query_s: seconds until a question is given up.
     """
 
     fastest: bool
     attempt_s: float
     query_s: float
+    parallel: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an upstream said: the message as it came, and as it was read."""
+    """What an upstream said: the message as it came, and as it was read.
+
+    authentic: it came from who was asked, so that its AD bit may be believed (RFC 6840 §5.7).
+    """
 
     wire: bytes
     response: dns.Response
+    authentic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +89,11 @@ type Done = Callable[[Answer | Failure], None]
 class _Exchange:
     """One question on its way, until it is answered or its time is over.
 
-    tried: who was asked, in that order. tries: those that may still be answered. streams: as many as are asked over
-    TCP. why: the reason to give if no answer comes. cut: a truncated answer, better than none.
+    tried: who was asked, in that order. tries: those that may still be answered. why: the reason to give if no answer
+    comes. cut: a truncated answer, better than none.
     """
 
-    __slots__ = ("cut", "deadline", "done", "question", "streams", "tried", "tries", "until", "why")
+    __slots__ = ("cut", "deadline", "done", "question", "tried", "tries", "until", "why")
 
     def __init__(self, question: Question, done: Done, until: float) -> None:
         self.question = question
@@ -93,7 +101,6 @@ class _Exchange:
         self.until = until
         self.tried: list[int] = []
         self.tries: list[_Try] = []
-        self.streams = 0
         self.deadline: asyncio.TimerHandle | None = None
         self.why = Failure.UNREACHABLE
         self.cut: Answer | None = None
@@ -105,7 +112,7 @@ class _Try:
 
     exchange: _Exchange
     upstream: "_Upstream"
-    port: "_Port"
+    port: "_Port | Link[_Try]"
     id: int
     sent: float
     edns: bool
@@ -128,14 +135,19 @@ class _Port:
         self.retired = False
         self.waiting: dict[int, _Try] = {}
 
+    def forget(self, number: int) -> None:
+        """Nobody waits for this answer any more."""
+        del self.waiting[number]
+
 
 class _Upstream:
     """One resolver that we ask, and how it has been doing."""
 
-    def __init__(self, index: int, address: tuple[str, int]) -> None:
+    def __init__(self, index: int, target: Target) -> None:
         self.index = index
-        self.address = address
-        self.family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.target = target
+        self.address = (str(target.address), target.port)
+        self.family = socket.AF_INET6 if target.address.version == 6 else socket.AF_INET
         self.ports: list[_Port] = []
         self.plain_until = 0.0  # it answers FORMERR or NOTIMP to EDNS (RFC 6891 §7), so it is asked without
         self.silences = 0
@@ -153,23 +165,38 @@ class _Upstream:
 
 
 class Upstreams:
-    """All upstreams of one worker. Runs on the event loop's callbacks: no task a query, but for TCP."""
+    """The upstreams that one worker asks for the same names. Runs on the event loop's callbacks: no task a query.
+
+    first: the number under which the first of them is counted. ca: the authorities of those that have certificates.
+    """
 
     def __init__(
         self,
-        addresses: Sequence[tuple[str, int]],
+        targets: Sequence[Target],
         manner: Manner,
         words: memoryview,
         loop: asyncio.AbstractEventLoop,
         tasks: asyncio.TaskGroup,
+        *,
+        ca: Path | None = None,
+        first: int = 0,
     ) -> None:
-        self._all = [_Upstream(index, address) for index, address in enumerate(addresses)]
+        self._all = [_Upstream(index, target) for index, target in enumerate(targets, first)]
+        self._links = {
+            upstream.index: Link[_Try](
+                upstream.target,
+                trusting(upstream.target.transport, ca),
+                heard=partial(self._heard, upstream),
+                lost=partial(self._lost, upstream),
+                loop=loop,
+                tasks=tasks,
+            )
+            for upstream in self._all
+        }
         self._manner = manner
         self._words = words
         self._loop = loop
-        self._tasks = tasks
         self._ports: set[_Port] = set()  # every open one, those that are given up too
-        self._streams: set[asyncio.Task[None]] = set()
         self._waiting: deque[tuple[float, _Try]] = deque()  # until when to wait before the next; the times only grow
         self._random = secrets.SystemRandom()
         self._timer: asyncio.TimerHandle | None = None
@@ -184,18 +211,25 @@ class Upstreams:
         """Close every socket; questions on their way are forgotten."""
         if self._timer is not None:
             self._timer.cancel()
-        for stream in self._streams:
-            stream.cancel()
+        for link in self._links.values():
+            for waiting in link.waiting.values():
+                if waiting is not None:
+                    self._abandon(waiting.exchange)
+            link.close()
         for port in self._ports:
             for attempt in port.waiting.values():
-                exchange, attempt.exchange.done = attempt.exchange, None
-                if exchange.deadline is not None:
-                    exchange.deadline.cancel()
+                self._abandon(attempt.exchange)
             self._loop.remove_reader(port.fd)
             port.sock.close()
         self._ports.clear()
         for upstream in self._all:
             upstream.ports.clear()
+
+    @staticmethod
+    def _abandon(exchange: _Exchange) -> None:
+        exchange.done = None
+        if exchange.deadline is not None:
+            exchange.deadline.cancel()
 
     def _try(self, exchange: _Exchange) -> None:
         """Send to the best upstream that was not tried yet, to each twice; then wait for who may still answer."""
@@ -206,9 +240,10 @@ class Upstreams:
         now = self._loop.time()
         while now < exchange.until and (upstream := self._next(exchange, now)) is not None:
             exchange.tried.append(upstream.index)
-            if self._send(exchange, upstream, now, edns=now >= upstream.plain_until):
+            sent = self._send(exchange, upstream, now, edns=now >= upstream.plain_until)
+            if sent and not (self._manner.parallel and len(exchange.tried) < len(self._all)):
                 return
-        if not exchange.tries and not exchange.streams:
+        if not exchange.tries:
             self._finish(exchange, exchange.cut or exchange.why)
 
     def _expire(self, exchange: _Exchange) -> None:
@@ -228,25 +263,44 @@ class Upstreams:
         return min(candidates, key=rank)
 
     def _send(self, exchange: _Exchange, upstream: _Upstream, now: float, *, edns: bool) -> bool:
+        if upstream.target.transport is not Transport.UDP:
+            return self._stream(exchange, upstream, now, edns=edns)
         try:
             port = self._port(upstream)
             number = secrets.randbits(16)
             while number in port.waiting:
                 number = secrets.randbits(16)
-            port.sock.send(_query(number, exchange.question, edns=edns))
+            port.sock.send(_query(number, exchange.question, edns=edns, ad=False))
         except OSError:
             self._words[upstream.failed("network")] += 1
             self._silent(upstream, now)
             return False
-        self._words[upstream.w_queries] += 1
         attempt = _Try(exchange, upstream, port, number, now, edns)
-        exchange.tries.append(attempt)
         port.waiting[number] = attempt
         port.uses += 1
+        self._sent(attempt, now)
+        return True
+
+    def _stream(self, exchange: _Exchange, upstream: _Upstream, now: float, *, edns: bool) -> bool:
+        """Ask on the upstream's connection; over UDP that is for what was truncated (RFC 7766 §5)."""
+        link = self._links[upstream.index]
+        number = secrets.randbits(16)
+        while number in link.waiting:
+            number = secrets.randbits(16)
+        attempt = _Try(exchange, upstream, link, number, now, edns)
+        query = _query(number, exchange.question, edns=edns, ad=upstream.target.authenticated)
+        if not link.ask(number, query, attempt):
+            self._words[upstream.failed("network")] += 1
+            return False
+        self._sent(attempt, now)
+        return True
+
+    def _sent(self, attempt: _Try, now: float) -> None:
+        self._words[attempt.upstream.w_queries] += 1
+        attempt.exchange.tries.append(attempt)
         self._waiting.append((now + self._manner.attempt_s, attempt))
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_S, self._tick)
-        return True
 
     def _port(self, upstream: _Upstream) -> _Port:
         """A socket chosen at random, or a new one while there are few."""
@@ -304,6 +358,38 @@ class Upstreams:
         self._leave(attempt)
         self._answered(attempt, Answer(wire, response))
 
+    def _heard(self, upstream: _Upstream, attempt: _Try | None, wire: bytes) -> None:
+        """An answer on a connection, to who waited for this ID; None: nobody does, any more or at all."""
+        if attempt is None:
+            return
+        self._leave(attempt)
+        if not wire:
+            self._words[upstream.failed("refused")] += 1
+            attempt.exchange.why = Failure.REFUSED
+            self._try(attempt.exchange)
+            return
+        try:
+            response = dns.read_response(wire)
+        except Malformed:
+            self._words[upstream.failed("malformed")] += 1
+            self._try(attempt.exchange)
+            return
+        if not _echoes(response, attempt.exchange.question):
+            self._words[upstream.failed("mismatch")] += 1
+            self._try(attempt.exchange)
+            return
+        self._answered(attempt, Answer(wire, response, upstream.target.authenticated))
+
+    def _lost(self, upstream: _Upstream, attempts: list[_Try]) -> None:
+        """A connection ended, or none could be made; those who waited on it are asked for elsewhere."""
+        self._words[upstream.failed("network")] += 1
+        if upstream.target.transport is not Transport.UDP:  # who has no TCP may well answer over UDP
+            self._silent(upstream, self._loop.time())
+        for attempt in attempts:
+            if attempt in attempt.exchange.tries:  # one may have been answered by another's failure
+                self._leave(attempt)
+                self._try(attempt.exchange)
+
     def _answered(self, attempt: _Try, answer: Answer) -> None:
         upstream, exchange = attempt.upstream, attempt.exchange
         now = self._loop.time()
@@ -319,16 +405,11 @@ class Upstreams:
             return
         if not attempt.edns and response.rcode in _USABLE and now >= upstream.plain_until:
             upstream.plain_until = now + PLAIN_S  # it was EDNS that it did not understand
-        if not response.tc or response.rcode not in _USABLE:
+        if not response.tc or response.rcode not in _USABLE or isinstance(attempt.port, Link):
             self._take(upstream, exchange, answer)
             return
         exchange.cut = answer  # its TC bit says that it is not whole
-        if len(self._streams) < STREAMS:
-            exchange.streams += 1
-            stream = self._tasks.create_task(self._over_tcp(attempt))
-            self._streams.add(stream)
-            stream.add_done_callback(self._streams.discard)
-        else:
+        if exchange.done is not None and not self._stream(exchange, upstream, now, edns=attempt.edns):
             self._try(exchange)
 
     def _take(self, upstream: _Upstream, exchange: _Exchange, answer: Answer) -> None:
@@ -340,35 +421,12 @@ class Upstreams:
         exchange.why = Failure.REFUSED
         self._try(exchange)
 
-    async def _over_tcp(self, attempt: _Try) -> None:
-        """RFC 7766 §5: what was truncated is asked again over TCP, one connection a question."""
-        upstream, exchange = attempt.upstream, attempt.exchange
-        number = secrets.randbits(16)
-        query = _query(number, exchange.question, edns=attempt.edns)
-        try:
-            async with asyncio.timeout_at(exchange.until):
-                reader, writer = await asyncio.open_connection(*upstream.address)
-                try:
-                    writer.write(len(query).to_bytes(2) + query)
-                    wire = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
-                finally:
-                    writer.close()
-            response = dns.read_response(wire)
-            if response.id != number or not _echoes(response, exchange.question):
-                raise Malformed("message: an answer to another question")
-        except (OSError, EOFError, TimeoutError, Malformed):
-            self._words[upstream.failed("network")] += 1
-            exchange.streams -= 1
-            self._try(exchange)
-            return
-        exchange.streams -= 1
-        self._take(upstream, exchange, Answer(wire, response))
-
     def _leave(self, attempt: _Try) -> None:
         """Wait for this answer no more."""
         attempt.exchange.tries.remove(attempt)
-        del attempt.port.waiting[attempt.id]
-        self._close_unused(attempt.port)
+        attempt.port.forget(attempt.id)
+        if isinstance(attempt.port, _Port):
+            self._close_unused(attempt.port)
 
     def _finish(self, exchange: _Exchange, result: Answer | Failure) -> None:
         done, exchange.done = exchange.done, None
@@ -376,8 +434,9 @@ class Upstreams:
             return
         if exchange.deadline is not None:
             exchange.deadline.cancel()
-        for attempt in list(exchange.tries):
-            self._leave(attempt)
+        if not self._manner.parallel:  # else the others may answer yet, and show how they are doing
+            for attempt in list(exchange.tries):
+                self._leave(attempt)
         done(result)
 
     def _silent(self, upstream: _Upstream, now: float) -> None:
@@ -386,6 +445,7 @@ class Upstreams:
             upstream.down_until = now + upstream.down_s
             upstream.down_s = min(upstream.down_s * 2, DOWN_MAX_S)
             self._words[upstream.w_up] = 0
+            self._links[upstream.index].drop()
 
     def _tick(self) -> None:
         """Twenty times a second while something waits: ask the next one where the last is slow. It may still answer."""
@@ -400,11 +460,13 @@ class Upstreams:
             if exchange.why is Failure.UNREACHABLE:
                 exchange.why = Failure.SILENT
             self._silent(attempt.upstream, now)
+            if exchange.done is None and attempt in exchange.tries:
+                self._leave(attempt)
             self._try(exchange)
         self._timer = self._loop.call_later(TICK_S, self._tick) if waiting else None
 
 
-def _query(number: int, question: Question, *, edns: bool) -> bytes:
+def _query(number: int, question: Question, *, edns: bool, ad: bool) -> bytes:
     return dnswrite.query(
         number,
         question.qname,
@@ -412,7 +474,7 @@ def _query(number: int, question: Question, *, edns: bool) -> bytes:
         question.qclass,
         rd=True,
         cd=question.cd,
-        ad=False,
+        ad=ad,
         do=question.do,
         payload=PAYLOAD if edns else None,
     )

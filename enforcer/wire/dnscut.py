@@ -1,13 +1,16 @@
-"""DNS messages cut down: without the OPT record of another hop, or to the size that a client takes."""
+"""DNS messages cut down: without the OPT record of another hop or ECH keys, or to the size that a client takes."""
 
 from enforcer.errors import Malformed
+from enforcer.wire import svcb
 from enforcer.wire.dns import Record, Response, read_response
 from enforcer.wire.dnscodes import RRType
 from enforcer.wire.dnswrite import opt, with_opt
 from enforcer.wire.name import spell_out
 
 _TC = 0x02  # in the third octet of the header
+_AD = 0x20  # in the fourth
 _EDE = 15
+_QUESTION = b"\xc0\x0c"  # a pointer to the question's name
 
 # The types whose RDATA may hold compressed names (RFC 3597 §4; DNAME as RFC 6672 §2.5 has it): how many octets stand
 # before the first name, and how many names follow each other. NAPTR has three strings more before its name.
@@ -47,6 +50,35 @@ def without_opt(wire: bytes, response: Response) -> bytes:
     return _cut(wire, response)
 
 
+def without_ad(wire: bytes) -> bytes:
+    """A message, or its beginning, that does not say that it is authentic."""
+    return wire[:3] + bytes((wire[3] & ~_AD,)) + wire[4:]
+
+
+def without_ech(wire: bytes, response: Response) -> bytes | None:
+    """A message that has no OPT record, with the ECH keys taken out of its SVCB and HTTPS records; None if it has none.
+
+    It is not what was signed any more, so AD is cleared.
+    From the first changed record on, names are written in full, but for owners that point to the question.
+    Raises Malformed for parameters or names that are none, and for a message that grows beyond 65,535 octets.
+    """
+    changed = [record for record in response.records if svcb.has_ech(wire, record)]
+    if not changed:
+        return None
+    first = changed[0]
+    parts = [without_ad(wire[: first.data_at - 2])]
+    at = response.end
+    for record in response.records:
+        if record.ttl_at >= first.ttl_at:
+            if record is not first:
+                owner = wire[at : at + 2] if wire[at : at + 2] == _QUESTION else spell_out(wire, at)[0]
+                parts += (owner, wire[record.ttl_at - 4 : record.ttl_at + 4])
+            data = svcb.without_ech(wire, record) if record in changed else _spelled_out(wire, record)
+            parts += (len(data).to_bytes(2), data)
+            at = record.data_end
+    return _whole(parts)
+
+
 def truncated(wire: bytes, limit: int) -> bytes:
     """A reply of more than `limit` octets made to fit, with TC set; limit: at least 512.
 
@@ -77,6 +109,10 @@ def _cut(wire: bytes, response: Response) -> bytes:
             data = _spelled_out(wire, record)
             parts += (owner, wire[record.ttl_at - 4 : record.ttl_at + 4], len(data).to_bytes(2), data)
             at = record.data_end
+    return _whole(parts)
+
+
+def _whole(parts: list[bytes]) -> bytes:
     message = b"".join(parts)
     if len(message) > 0xFFFF:
         raise Malformed(f"message: {len(message)} octets without compression; 65535 are the most")

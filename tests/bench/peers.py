@@ -172,6 +172,7 @@ def write_config(place: Place, workers: int, metrics: int) -> Path:
         "resolver": {
             "listeners": [{"name": "dns", "udp": endpoint, "tcp": endpoint}],
             "upstreams": [f"udp://127.0.0.1:{place.upstream}"],
+            "limits": {"per_client_qps": 0},  # all the load comes from one address
             "workers": workers,
         },
         "metrics": {"listen": f"127.0.0.1:{metrics}"},

@@ -1,6 +1,7 @@
 """What must hold between keys."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -170,4 +171,118 @@ def test_an_exempt_service_that_no_list_bans_is_found(configured: Configured) ->
             ("policy", "exemptions", 0, "services", 1),
             '"kasperski" is not a service of the lists in force; did you mean "kaspersky"?',
         )
+    ]
+
+
+SECURE: Changes = {"certificate": "dns.pem", "key": "dns.key"}
+AT, ALSO = "127.0.0.1:5853", "127.0.0.1:5443"
+
+
+@pytest.fixture
+def wrong(tmp_path: Path, refused: Refused) -> Callable[..., list[str]]:
+    """What is wrong with one listener of these keys, whose files are there."""
+    for file in ("dns.pem", "dns.key", "ca.pem", "tokens.txt"):
+        (tmp_path / file).touch()
+    return lambda **keys: [
+        mistake.removeprefix("resolver.listeners[0]")
+        for mistake in refused({"resolver.listeners": [{"name": "dns", **keys}]})
+    ]
+
+
+def test_a_listener_over_tls_alone_is_right(tmp_path: Path, configured: Configured) -> None:
+    for file in ("dns.pem", "dns.key", "ca.pem", "tokens.txt"):
+        (tmp_path / file).touch()
+    roam = {
+        "name": "roam", "tls": AT, "https": ALSO, "server_name": "dns.example", "client_ca": "ca.pem",
+        "client_certificates": "optional", "tokens": "required", "token_file": "tokens.txt",
+        "unknown_token": "strictest", "proxy_protocol_from": ["192.0.2.10"], **SECURE,
+    }  # fmt: skip
+    config = configured({"resolver.listeners": [roam], "realms": [{"name": "roaming", "listeners": ["roam"]}]})
+    assert config.realms[0].networks == ()
+    assert config.resolver.listeners[0].demands_proof
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, [': it listens nowhere; write "udp" and "tcp", "tls" or "https", each with an address and a port']),
+        ({"udp": AT}, [f'.tcp: missing; write it, as in tcp: "{AT}", since whoever asks over udp may need both']),
+        ({"tcp": AT}, [f'.udp: missing; write it, as in udp: "{AT}", since whoever asks over tcp may need both']),
+        (
+            {"tls": AT},
+            [
+                '.certificate: missing; TLS needs it: write it, as in certificate: "dns.pem"',
+                '.key: missing; TLS needs it: write it, as in key: "dns.key"',
+            ],
+        ),
+        (
+            {"udp": AT, "tcp": AT, "certificate": "dns.pem"},
+            ['.certificate: it has a meaning over TLS alone; write "tls" or "https" too, or leave it out'],
+        ),
+        (
+            {"udp": AT, "tcp": AT, "tls": ALSO, "client_ca": "ca.pem", **SECURE},
+            [".udp: no token or certificate can be shown in clear text; give udp and tcp a listener of their own"],
+        ),
+        (
+            {"tls": AT, "client_certificates": "optional", **SECURE},
+            ['.client_certificates: nobody says who signs them; write "client_ca", or leave it out'],
+        ),
+        (
+            {"https": AT, "tokens": "required", **SECURE},
+            ['.token_file: missing; no token would be known: write it, as in token_file: "tokens.txt"'],
+        ),
+        (
+            {"tls": AT, "tokens": "required", "token_file": "tokens.txt", **SECURE},
+            ['.server_name: missing; tokens of DoT clients stand under it: write it, as in server_name: "dns.example"'],
+        ),
+        (
+            {"tls": AT, "token_file": "tokens.txt", "unknown_token": "strictest", **SECURE},
+            [
+                f'.{key}: tokens are not looked at; write "tokens: required" or "tokens: optional", or leave it out'
+                for key in ("token_file", "unknown_token")
+            ],
+        ),
+        (
+            {"tls": AT, "https": AT, **SECURE},
+            [f'.https: "{AT}" is taken by listener "dns"; write another address or port'],
+        ),
+    ],
+)
+def test_a_listener_has_what_its_transports_need_and_no_more(
+    wrong: Callable[..., list[str]], keys: Changes, said: list[str]
+) -> None:
+    assert wrong(**keys) == said
+
+
+def test_a_realm_without_networks_needs_proof_at_every_listener(tmp_path: Path, refused: Refused) -> None:
+    for file in ("dns.pem", "dns.key", "tokens.txt"):
+        (tmp_path / file).touch()
+    roam = {"name": "roam", "https": ALSO, "tokens": "optional", "token_file": "tokens.txt", **SECURE}
+    realms = [{"name": "one", "listeners": ["dns", "roam"]}, {"name": "two", "listeners": ["roam"]}]
+    assert refused({"resolver.listeners": [listener("dns", "127.0.0.1:53"), roam], "realms": realms}) == [
+        (
+            'realms[0].listeners[0]: listener "dns" takes neither tokens nor client certificates, and the realm has no '
+            "networks; write networks, or what the listener wants of its clients"
+        ),
+        (
+            'realms[1].listeners[0]: realm "one" has no networks either and shares listener "roam"; '
+            "write networks for one of them"
+        ),
+    ]
+
+
+def test_upstreams_of_a_domain_are_not_ourselves_and_not_named_twice(refused: Refused) -> None:
+    forward = {"corp.example": ["udp://127.0.0.1:5300", "udp://192.0.2.1", "udp://192.0.2.1:53"]}
+    assert refused({"resolver.local": {"forward": forward}}) == [
+        (
+            'resolver.local.forward.corp.example[0]: "udp://127.0.0.1:5300" is our own listener "dns"; '
+            "write the resolver that is to be asked"
+        ),
+        'resolver.local.forward.corp.example[2]: "udp://192.0.2.1" is named twice; leave one out',
+    ]
+
+
+def test_no_more_upstreams_are_named_than_are_counted(refused: Refused) -> None:
+    assert refused({"resolver.upstreams": [f"udp://192.0.2.{number}" for number in range(1, 18)]}) == [
+        "resolver.upstreams: 17 upstreams are named in all; write at most 16"
     ]

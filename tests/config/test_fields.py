@@ -18,6 +18,12 @@ NO_LIST = (
 NO_CONTACT = 'is not a contact; write one, as in "mailto:itsec@dept.example" or "tel:+1-613-555-0123"'
 
 
+NO_RECORD = (
+    "is not a name, a TTL, a type of A, AAAA, CNAME, TXT and PTR, and its data; "
+    'write them, as in "printer.corp.example 300 A 192.0.2.7"'
+)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
@@ -31,8 +37,8 @@ NO_CONTACT = 'is not a contact; write one, as in "mailto:itsec@dept.example" or 
         ("policy.notice.contact", "mailto:", f'"mailto:" {NO_CONTACT}'),
         (
             "resolver.strategy",
-            "parallel",
-            '"parallel" is not supported by this version; write one of "fastest", "ordered"',
+            "slowest",
+            '"slowest" is not a choice here; write one of "fastest", "ordered", "parallel"',
         ),
         (
             "resolver.answer",
@@ -60,10 +66,15 @@ def test_a_wrong_value_is_refused_with_what_to_write(refused: Refused, path: str
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
+        (
+            "resolver.local.records",
+            "a.test A 192.0.2.1",
+            NO_RECORD,
+        ),
         ("resolver.sinkhole", "x", 'is not an IP address; write one, as in "192.0.2.80" or "2001:db8::80"'),
         ("resolver.nat64", "10.0.0.0/8", NOT_NAT64),
         ("resolver.nat64", "64:ff9b::/95", NOT_NAT64),
-        ("resolver.upstreams", "tls://192.0.2.1", 'is not supported by this version; write "udp://ADDRESS"'),
+        ("resolver.upstreams", "quic://192.0.2.1", 'is not supported by this version; write "tls://ADDRESS"'),
         ("policy.lists", "wechta.yaml", NO_LIST),
         ("policy.lists", "lists/wechat.yaml", NO_LIST),
         ("policy.lists", "./wechat.yaml", NO_LIST),

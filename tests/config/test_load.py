@@ -14,7 +14,7 @@ from enforcer.policy.rules import Mode
 
 ROOT = Path(__file__).parents[2]
 # A key, or an item with keys, that is put into a comment.
-COMMENTED_KEY = re.compile(r"^( *)# ((?: *- | {4})?[a-z_]+:(?= |$))", re.MULTILINE)
+COMMENTED_KEY = re.compile(r"^( *)# ((?: *- | {4}| {2})?[a-z_]+:(?= |$))", re.MULTILINE)
 
 RIGHT = """\
 policy:
@@ -176,13 +176,16 @@ def test_every_configuration_in_deploy_loads(path: Path) -> None:
 
 def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -> None:
     text = (ROOT / "deploy" / "enforcer.yaml").read_text(encoding="utf-8")
-    (tmp_path / "devices.csv").touch()
+    for file in ("devices.csv", "dns.pem", "dns.key", "devices-ca.pem", "tokens.txt", "ca.pem"):
+        (tmp_path / file).touch()
     (tmp_path / "enforcer.yaml").write_text(COMMENTED_KEY.sub(r"\1\2", text), encoding="utf-8")
     config = load(tmp_path / "enforcer.yaml", shipped, {})
     assert config.node == "gw-ottawa-1"
     assert config.policy.third_party[0].max_bad_lines == 100
     assert config.policy.exemptions[0].device == "dev-7f3a91c2"
     assert config.realms[0].mode is Mode.MONITOR
+    assert config.realms[1].networks == ()
+    assert config.resolver.listeners[2].demands_proof
     assert config.resolver.sinkhole
     assert config.resolver.chaos == "enforcer"
     assert config.identity.inventory is not None

@@ -10,8 +10,9 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from enforcer.config.model import Config, Index, Outside, Section, Strategy
+from enforcer.config.model import Config, Demand, Index, Outside, Section, Strategy, UnknownToken, upstream_labels
 from enforcer.config.values import Endpoint, Upstream
+from enforcer.decide.dns import Ech
 from enforcer.policy.rules import Answer, Evidence, Mode
 from enforcer.policy.thirdparty import Format
 
@@ -46,19 +47,48 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
             },
             "exemptions": (),
         },
-        "realms": ({"name": "home", "networks": ("127.0.0.0/8",), "listeners": ("dns",), "mode": Mode.ENFORCE},),
+        "realms": (
+            {"name": "home", "networks": ("127.0.0.0/8",), "listeners": ("dns",), "mode": Mode.ENFORCE, "ech": None},
+        ),
         "resolver": {
-            "listeners": ({"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300"},),
+            "listeners": (
+                {
+                    "name": "dns",
+                    "udp": "127.0.0.1:5300",
+                    "tcp": "127.0.0.1:5300",
+                    "tls": None,
+                    "https": None,
+                    "certificate": None,
+                    "key": None,
+                    "server_name": None,
+                    "client_ca": None,
+                    "client_certificates": Demand.REQUIRED,
+                    "tokens": None,
+                    "token_file": None,
+                    "unknown_token": UnknownToken.REFUSE,
+                    "proxy_protocol_from": (),
+                },
+            ),
             "upstreams": "auto",
+            "upstream_ca": None,
             "strategy": Strategy.FASTEST,
             "answer": Answer.NXDOMAIN,
             "sinkhole": (),
             "block_ttl": 60,
             "soa": {"mname": "policy.invalid", "rname": "hostmaster.invalid"},
             "ede": {"code": 15, "text": None},
-            "cache": {"max_bytes": "256MB", "max_ttl": 86_400},
+            "ech": Ech.STRIP,
+            "cache": {"max_bytes": "256MB", "max_ttl": 86_400, "serve_stale": False},
+            "local": {"forward": {}, "records": ()},
             "nat64": ("64:ff9b::/96",),
-            "limits": {"tcp_per_client": 20, "tcp_clients": 1000, "tcp_idle_s": 10.0},
+            "limits": {
+                "per_client_qps": 50,
+                "burst": 200,
+                "trusted_forwarders": (),
+                "tcp_per_client": 20,
+                "tcp_clients": 1000,
+                "tcp_idle_s": 10.0,
+            },
             "timeouts": {"attempt_s": 1.0, "query_s": 5.0},
             "outside": Outside.REFUSE,
             "chaos": None,
@@ -176,3 +206,9 @@ def test_every_key_that_must_be_written_has_an_example() -> None:
 
 def test_no_key_is_both_supported_and_not() -> None:
     assert [s.__name__ for s in sections() if s.later & set(s.model_fields)] == []
+
+
+def test_upstreams_are_labelled_by_their_numbers_what_is_forwarded_first(configured: Configured) -> None:
+    forward = {"Corp.Example": ["tls://192.0.2.10#dns.corp.example"]}
+    config = configured({"resolver.upstreams": ["udp://192.0.2.1"], "resolver.local": {"forward": forward}})
+    assert upstream_labels(config) == ("corp.example tls://192.0.2.10#dns.corp.example", "udp://192.0.2.1")

@@ -1,6 +1,7 @@
 """Single values as people write them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from enforcer.config.values import (
     Endpoint,
+    Transport,
     Upstream,
     instead,
     is_identifier,
@@ -28,6 +30,10 @@ from enforcer.config.values import (
 
 PORTS = st.integers(1, 65535)
 NO_MOMENT = 'is not a date or time; write one, as in "2027-03-31" or "2027-03-31T17:00:00-04:00"'
+NO_UPSTREAM = (
+    'is not an upstream; write one, as in "udp://192.0.2.1", "tls://192.0.2.2:853#dns.example" '
+    'or "https://192.0.2.3/dns-query#dns.example"'
+)
 ADDRESSES = st.ip_addresses().filter(lambda a: not (a.is_unspecified or a.is_multicast))
 
 
@@ -42,9 +48,26 @@ def test_an_endpoint_reads_what_it_writes(address: IPv4Address | IPv6Address, po
     assert parse_endpoint(str(Endpoint(address, port))) == Endpoint(address, port)
 
 
-@given(ADDRESSES, PORTS)
-def test_an_upstream_reads_what_it_writes(address: IPv4Address | IPv6Address, port: int) -> None:
-    assert parse_upstream(str(Upstream(address, port))) == Upstream(address, port)
+@pytest.mark.parametrize("transport", Transport)
+@given(address=ADDRESSES, port=PORTS, named=st.booleans())
+def test_an_upstream_reads_what_it_writes(
+    transport: Transport, address: IPv4Address | IPv6Address, port: int, named: bool
+) -> None:
+    upstream = Upstream(address, port, transport, path="/dns-query" if transport is Transport.HTTPS else "")
+    if named and upstream.authenticated:
+        upstream = replace(upstream, name="dns.example")
+    assert parse_upstream(str(upstream)) == upstream
+
+
+def test_an_upstream_has_the_port_of_its_transport_unless_stated() -> None:
+    texts = ["tcp://192.0.2.1", "tls://192.0.2.1", "https://192.0.2.1/dns-query", "tls://192.0.2.1:53#dns.example"]
+    assert [parse_upstream(text).port for text in texts] == [53, 853, 443, 53]
+    assert [str(parse_upstream(text)) for text in texts] == texts
+
+
+def test_what_may_be_secret_in_an_upstream_is_not_its_label_and_never_quoted() -> None:
+    assert parse_upstream("https://192.0.2.3:8443/s3cret#dns.example").label == "https://192.0.2.3:8443#dns.example"
+    assert "s3cret" not in says(parse_upstream, "https://me:s3cret@192.0.2.3/dns-query")
 
 
 @pytest.mark.parametrize(
@@ -81,12 +104,15 @@ def test_an_upstream_has_port_53_unless_stated() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tls://192.0.2.2:853#dns.example", 'is not supported by this version; write "udp://ADDRESS"'),
-        ("https://dns.example/dns-query", 'is not supported by this version; write "udp://ADDRESS"'),
-        ("192.0.2.1", 'is not an upstream; write one, as in "udp://192.0.2.1" or "udp://[2001:db8::1]:53"'),
-        ("udp://dns.example", 'is not an upstream; write one, as in "udp://192.0.2.1" or "udp://[2001:db8::1]:53"'),
-        ("udp://2001:db8::1", 'is not an upstream; write one, as in "udp://192.0.2.1" or "udp://[2001:db8::1]:53"'),
-        ("udp://0.0.0.0", 'is not an upstream; write one, as in "udp://192.0.2.1" or "udp://[2001:db8::1]:53"'),
+        ("quic://192.0.2.2", 'is not supported by this version; write "tls://ADDRESS"'),
+        ("https://dns.example/dns-query", NO_UPSTREAM),
+        ("udp://192.0.2.1#dns.example", NO_UPSTREAM),
+        ("tls://192.0.2.1/dns-query", NO_UPSTREAM),
+        ("https://192.0.2.1#dns.example", 'has no path; write one, as in "https://192.0.2.3/dns-query#dns.example"'),
+        ("192.0.2.1", NO_UPSTREAM),
+        ("udp://dns.example", NO_UPSTREAM),
+        ("udp://2001:db8::1", NO_UPSTREAM),
+        ("udp://0.0.0.0", NO_UPSTREAM),
         ("auto", 'stands alone; write "upstreams: auto", or name every upstream'),
     ],
 )

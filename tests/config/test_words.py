@@ -83,21 +83,14 @@ def test_lists_of_sections_are_not_empty(refused: Refused, section: str) -> None
 @pytest.mark.parametrize(
     "path",
     [
-        *("proxy", "gateway", "console", "policy.require_signature", "resolver.ech", "resolver.local"),
-        *("resolver.cache.serve_stale", "resolver.cache.prefetch", "resolver.limits.per_client_qps"),
-        *("resolver.limits.burst", "resolver.limits.trusted_forwarders", "identity.radius", "identity.leases"),
-        "attempts.sinks",
+        *("proxy", "gateway", "console", "policy.require_signature"),
+        "resolver.cache.prefetch",
+        *("identity.radius", "identity.leases", "attempts.sinks"),
     ],
 )
 def test_what_the_design_has_and_this_version_has_not_is_refused(refused: Refused, path: str) -> None:
     assert refused({path: "x"}) == [f"{path}: {LATER}"]
     assert refused({path: ""}) == [f"{path}: {LATER}"]
-
-
-@pytest.mark.parametrize("key", ["tls", "https", "certificate", "key", "tokens"])
-def test_encrypted_listeners_are_not_supported_yet(refused: Refused, key: str) -> None:
-    listener = {"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300", key: "x"}
-    assert refused({"resolver.listeners": [listener]}) == [f"resolver.listeners[0].{key}: {LATER}"]
 
 
 @pytest.mark.parametrize("key", ["proxy_modes", "interfaces"])

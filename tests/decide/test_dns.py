@@ -32,7 +32,8 @@ from enforcer.errors import Malformed
 from enforcer.policy.names import parse
 from enforcer.policy.rules import Answer, Mode
 from enforcer.policy.verdict import Action, Client
-from enforcer.wire.dns import Query, read_response
+from enforcer.wire.dns import Query, read_query, read_response
+from enforcer.wire.svcb import service
 from tests.policy.made import NOW, a_list, a_policy
 from tests.wire.messages import vector, vectors
 
@@ -524,3 +525,29 @@ def test_a_ban_goes_before_a_signal() -> None:
 def test_when_no_upstream_answers_the_client_is_told_servfail_and_why(network: bool, code: int) -> None:
     message = shown(failed(taken(a_query("www.ok.test", edns=0)), "no upstream can be reached", network=network))
     assert (message.rcode(), codes(message)) == (dns.rcode.SERVFAIL, [code])
+
+
+def test_ddr_a_client_is_told_of_the_encrypted_ways_to_ask_in_its_realm_alone() -> None:
+    target = parse("dns.example")
+    ways = (service(1, target, alpn=("h2",), port=443), service(2, target, alpn=("dot",), port=853))
+    manners = replace(MANNERS, designated={"lab": ways})
+    told, elsewhere, other = (
+        begin(read_query(a_query(name, rtype)), client, BANS, NOW, manners)
+        for name, rtype, client in (
+            ("_DNS.resolver.arpa", "SVCB", CLIENT),
+            ("_dns.resolver.arpa", "SVCB", Client("other")),
+            ("_dns.resolver.arpa", "A", CLIENT),
+        )
+    )
+    assert isinstance(told, Reply)
+    assert told.outcome is Outcome.LOCAL
+    (rrset,) = dns.message.from_wire(told.wire).answer
+    assert rrset.ttl == 60
+    assert sorted(record.to_text() for record in rrset) == [
+        '1 dns.example. alpn="h2" port="443"',
+        '2 dns.example. alpn="dot" port="853"',
+    ]
+    for reply in (elsewhere, other):
+        assert isinstance(reply, Reply)
+        message = dns.message.from_wire(reply.wire)
+        assert (message.rcode(), message.answer) == (dns.rcode.NOERROR, [])

@@ -40,6 +40,7 @@ def labels_of_metrics() -> Mapping[str, Set[str]]:
         log_sequence=1,
         log_writable=True,
         index_lag=0,
+        certificates={"roam": 1.0},
     )
     found: dict[str, set[str]] = defaultdict(set)
     for metric in Page(lambda: snapshot).collect():

@@ -69,8 +69,8 @@ def test_the_health_check_asks_the_page_that_the_configuration_names() -> None:
 def test_the_configuration_listens_where_ports_are_published() -> None:
     config = load(FOLDER / "enforcer.yaml", shipped)
     published = {tuple(port.rpartition(":")[2].split("/")) for port in services()["enforcer"]["ports"]}
-    listened = {("udp", listener.udp.port) for listener in config.resolver.listeners}
-    listened |= {("tcp", listener.tcp.port) for listener in config.resolver.listeners}
+    endpoints = [endpoint for listener in config.resolver.listeners for endpoint in listener.endpoints]
+    listened = {("udp" if key == "udp" else "tcp", endpoint.port) for key, endpoint in endpoints}
     assert {(protocol, int(port)) for port, protocol in published} == listened
     assert config.data_dir == Path("/var/lib/enforcer")
 

@@ -271,6 +271,7 @@ class Service:
             "resolver": {
                 "listeners": [{"name": "dns4", **at}, {"name": "dns6", **at6}],
                 "upstreams": list(upstreams),
+                "limits": {"per_client_qps": 0},  # everything comes from one address
                 "workers": 1,
             },
             "identity": {"inventory": {"file": "devices.csv"}},

@@ -31,6 +31,7 @@ IDLE = Snapshot(
     log_sequence=0,
     log_writable=True,
     index_lag=0,
+    certificates={},
 )
 POLICY = PolicyFacts(
     ban="ban-1",
@@ -231,3 +232,9 @@ def test_health_is_whether_attempts_are_recorded(health: str | None, status: int
 
 def test_there_are_no_other_pages() -> None:
     assert get(IDLE, "/").status_code == 404
+
+
+def test_t7_the_end_of_each_certificate_is_a_series() -> None:
+    found = series(replace(IDLE, certificates={"roam": 1.8e9, "broken": 0.0}))
+    assert found['enforcer_certificate_expiry_timestamp_seconds{listener="roam"}'] == 1.8e9
+    assert found['enforcer_certificate_expiry_timestamp_seconds{listener="broken"}'] == 0

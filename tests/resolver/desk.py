@@ -15,9 +15,10 @@ import dns.rrset
 
 from enforcer.attempts.block import Entry, decode_entry
 from enforcer.attempts.spool import Segment, Spool, segments
-from enforcer.counters import Counters, word
+from enforcer.counters import Counters, Transport, word
 from enforcer.decide.cache import Cache
-from enforcer.decide.dns import Manners
+from enforcer.decide.dns import Ech, Manners
+from enforcer.decide.local import LocalRecords, parse_record
 from enforcer.orders import Grant, Orders, Pause
 from enforcer.policy.judge import Policy
 from enforcer.policy.names import parse
@@ -60,9 +61,15 @@ ZONE = {
         "never-cloaked.ok.test. 0 IN CNAME a.chat.test.",
         "a.chat.test. 0 IN A 192.0.2.82",
     ],
+    ("keys.ok.test", "HTTPS"): ['keys.ok.test. 300 IN HTTPS 1 . alpn=h2 ipv4hint=192.0.2.80 ech="AARrZXlz"'],
+    ("keys.ok.test", "SVCB"): ['keys.ok.test. 300 IN SVCB 1 . alpn=h2 ech="AARrZXlz"'],
+    ("keys.seen.test", "HTTPS"): ['keys.seen.test. 300 IN HTTPS 1 . ech="AARrZXlz"'],
     ("address.ok.test", "A"): ["address.ok.test. 300 IN A 198.51.100.7"],
     ("large.ok.test", "TXT"): ["large.ok.test. 300 IN TXT " + " ".join(['"' + "x" * 250 + '"'] * 8)],
 }
+
+
+CORPORATE = {("www.corp.test", "A"): ["www.corp.test. 300 IN A 192.0.2.90"]}  # what is forwarded elsewhere
 
 
 class Hands:
@@ -154,8 +161,12 @@ class Desk:
         drop_outside: bool = False,
         name_clients: bool = True,
         max_ttl: int = 86_400,
+        ech: Ech = Ech.STRIP,
+        local: tuple[str, ...] = (),
+        serve_stale: bool = False,
     ) -> None:
         self.hands = Hands()
+        self.corporate = FakeUpstreams(CORPORATE)
         self.upstreams = FakeUpstreams()
         self.folder = folder
         self.spool = Spool(
@@ -166,13 +177,17 @@ class Desk:
             heap=capacity * 600,
         )
         self.counters = Counters(folder / "counters" / "dns-0")
-        self.cache = Cache(cache_bytes)
-        self.directory = Directory((Realm("lab", (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")), mode),))
-        self.conduct = Conduct(manners, drop_outside, name_clients, max_ttl)
+        self.cache = Cache(cache_bytes, serve_stale=serve_stale)
+        networks = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
+        self.directory = Directory((Realm("lab", networks, mode, ech),))
+        self.conduct = Conduct(
+            manners, drop_outside, name_clients, max_ttl, LocalRecords(parse_record(line) for line in local)
+        )
         self.handler = Handler(
             conduct=self.conduct,
             cache=self.cache,
             upstreams=self.upstreams,
+            forward={parse("corp.test"): self.corporate},
             spool=self.spool,
             words=self.counters.words,
             clock=self.hands.clock,
@@ -194,7 +209,7 @@ class Desk:
         self.orders = replace(self.orders, generation=generation, pauses=pauses, grants=grants)
         self.directory.follow(self.orders)
 
-    def ask(self, wire: bytes, client: str = PHONE, *, stream: bool = False) -> bytes | None:
+    def ask(self, wire: bytes, client: str = PHONE, *, transport: Transport = Transport.UDP) -> bytes | None:
         """The answer, given now or later in the same call; None for none."""
         address = ip_address(client)
         now = NOW.fromtimestamp(self.hands.ms // 1000, NOW.tzinfo)
@@ -207,7 +222,7 @@ class Desk:
 
             return give
 
-        answer = self.handler.answer(wire, self.directory.group(address, now), stream, waiter)
+        answer = self.handler.answer(wire, self.directory.group(address, now), transport, waiter)
         if isinstance(answer, Silence):
             return self.late[before] if len(self.late) > before else None
         rendered, reply = answer

@@ -1,9 +1,12 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
+from enforcer.decide.dns import Ech
 from enforcer.orders import Grant, Orders, Pause
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Client
+from enforcer.resolver.admission import Standing
 from enforcer.resolver.clients import Directory, Realm
 from tests.policy.made import NOW
 
@@ -36,6 +39,16 @@ def test_clients_that_no_verdict_can_tell_apart_share_a_group() -> None:
     one, two = (directory.group(ip_address(address), NOW) for address in ("192.0.2.1", "192.0.2.2"))
     assert one is two
     assert directory.group(ip_address("192.0.2.129"), NOW) is not one
+
+
+def test_realms_that_differ_in_ech_alone_do_not_share_a_group() -> None:
+    directory = Directory((WIDE,))
+    before = directory.group(ip_address("192.0.2.1"), NOW)
+    assert before.ech is Ech.STRIP
+    directory.serve((replace(WIDE, ech=Ech.PASS),))
+    after = directory.group(ip_address("192.0.2.1"), NOW)
+    assert after is not before
+    assert after.ech is Ech.PASS
 
 
 def test_a_pause_is_over_at_its_second() -> None:
@@ -85,3 +98,27 @@ def test_groups_of_grants_do_not_pile_up_when_they_are_renewed() -> None:
         directory.group(ip_address("192.0.2.1"), NOW)
         directory.group(ip_address("192.0.2.2"), NOW)
     assert len(directory._groups) == 2
+
+
+ANYWHERE = Realm("roaming", (), Mode.MONITOR)
+AWAY = ip_address("203.0.113.1")
+
+
+def test_who_has_proven_itself_is_served_wherever_it_is() -> None:
+    directory = Directory((WIDE, ANYWHERE))
+    assert directory.group(AWAY, NOW, Standing.PROVEN).client == Client("roaming", Mode.MONITOR)
+    assert directory.group(ip_address("192.0.2.1"), NOW, Standing.PROVEN).client == Client("wide", Mode.ENFORCE)
+    for standing in (Standing.BY_ADDRESS, Standing.REFUSED):
+        assert directory.group(AWAY, NOW, standing) is directory.outside
+    assert Directory((WIDE,)).group(AWAY, NOW, Standing.PROVEN).client is None
+
+
+def test_the_strictest_policy_knows_no_pause_no_exemption_and_no_monitoring() -> None:
+    directory = Directory((WIDE, ANYWHERE))
+    grants = (Grant("roaming", AWAY, ("scan",), SOON),)
+    directory.follow(Orders(1, "", pauses=(Pause("roaming", SOON), Pause("wide", SOON)), grants=grants))
+    strict = directory.group(AWAY, NOW, Standing.STRICTEST)
+    assert strict.client == Client("roaming", Mode.ENFORCE)
+    assert directory.group(AWAY, NOW, Standing.STRICTEST) is strict
+    assert directory.group(ip_address("192.0.2.1"), NOW, Standing.STRICTEST).client == Client("wide", Mode.ENFORCE)
+    assert directory.group(AWAY, NOW, Standing.PROVEN).client == Client("roaming", Mode.MONITOR, {"scan": SOON})

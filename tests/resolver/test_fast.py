@@ -17,6 +17,7 @@ from enforcer.resolver import fast
 from enforcer.resolver.clients import Directory, Realm
 from enforcer.resolver.fast import UdpPath
 from enforcer.resolver.mmsg import BATCH
+from enforcer.resolver.pace import Pace
 from tests.policy.made import NOW
 from tests.resolver.desk import NO_BANS, Desk, a_query, read
 from tests.wire.messages import vector, vectors
@@ -40,6 +41,7 @@ class Wire:
             spool=desk.spool,
             words=desk.counters.words,
             clock=desk.hands.clock,
+            pace=Pace(0, 1, ()),
         )
         self.path.follow(desk.orders)
 
@@ -119,6 +121,51 @@ def test_a_repeat_costs_the_handler_nothing(wire: Wire, monkeypatch: pytest.Monk
     monkeypatch.setattr(wire.desk.handler, "record", fail)
     assert rcodes(wire.ask(query, query)) == ["NXDOMAIN"] * 2
     assert [count for count, _ in wire.desk.attempts()] == [3]
+
+
+def test_u7_above_its_pace_a_client_gets_nothing_and_leaves_no_record(wire: Wire) -> None:
+    wire.path.limit(Pace(10, 20, ()))
+    replies = wire.ask(*(a_query("chat.test", number=number) for number in range(30)))
+    assert [int.from_bytes(reply[:2]) for reply in replies] == list(range(20))
+    assert [count for count, _ in wire.desk.attempts()] == [20]
+    assert wire.desk.counted("dns_responses", "dropped", "udp") == 10
+
+
+def test_u7_a_client_above_its_pace_takes_nothing_from_another(wire: Wire) -> None:
+    wire.path.limit(Pace(10, 2, ()))
+    tablet = wire.a_client("127.0.0.2")
+    with closing(tablet):
+        wire.send(*[a_query("www.ok.test")] * 10)
+        wire.send(a_query("www.ok.test", number=8), client=tablet)
+        wire.send(*[a_query("www.ok.test")] * 10)
+        wire.path.readable()
+        assert len(wire.received()) == 2
+        assert [reply[:2] for reply in wire.received(tablet)] == [b"\0\x08"]
+
+
+def test_u7_who_was_above_its_pace_is_served_again_at_its_rate(wire: Wire) -> None:
+    wire.path.limit(Pace(10, 5, ()))
+    query = a_query("www.ok.test")
+    assert len(wire.ask(*[query] * 50)) == 5
+    wire.desk.hands.pass_s(0.2)
+    assert len(wire.ask(*[query] * 50)) == 2
+    wire.desk.hands.pass_s(60)
+    assert len(wire.ask(*[query] * 50)) == 5
+
+
+def test_u7_new_orders_do_not_renew_a_burst_and_a_new_limit_holds_at_once(wire: Wire) -> None:
+    wire.path.limit(Pace(10, 5, ()))
+    query = a_query("www.ok.test")
+    assert len(wire.ask(*[query] * 50)) == 5
+    wire.path.follow(wire.desk.orders)
+    assert wire.ask(query) == []
+    wire.path.limit(Pace(0, 1, ()))
+    assert len(wire.ask(*[query] * 50)) == 50
+
+
+def test_u7_a_trusted_forwarder_is_not_limited(wire: Wire) -> None:
+    wire.path.limit(Pace(10, 5, (ip_network("127.0.0.1/32"),)))
+    assert len(wire.ask(*[a_query("www.ok.test")] * 50)) == 50
 
 
 def test_each_client_has_its_own_row_and_verdict(wire: Wire) -> None:

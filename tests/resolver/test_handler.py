@@ -1,29 +1,35 @@
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import dns.edns
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enforcer.counters import Transport
 from enforcer.decide import dns as decide
+from enforcer.decide.dns import Ech
 from enforcer.orders import Grant, Pause
 from enforcer.policy.names import parse
 from enforcer.policy.rules import Mode
 from enforcer.resolver import handler as handler_module
+from enforcer.resolver.clients import Realm
 from enforcer.resolver.upstream import Answer, Done, Failure, Question
 from enforcer.wire.dns import Query, read_query, read_response
 from enforcer.wire.name import parents
-from tests.policy.made import NOW
-from tests.resolver.desk import BANS, NO_BANS, PHONE, STRANGER, TABLET, Desk, a_query, read
+from tests.policy.made import NOW, a_list, a_policy
+from tests.resolver.desk import BANS, NO_BANS, PHONE, STRANGER, TABLET, Desk, a_query, read, said
 from tests.wire.messages import vector, vectors
 
 BANNED = ["chat.test", "a.chat.test", "pay.bank.test", "wx7.qq.test", "a.null.test", "a.nodata.test", "cloaked.ok.test"]
@@ -106,7 +112,7 @@ def test_d12_octets_behind_the_last_record_are_not_relayed(desk: Desk) -> None:
 def test_d13_a_large_answer_is_cut_over_udp_and_whole_over_tcp(desk: Desk) -> None:
     query = a_query("large.ok.test", "TXT")
     for _ in range(2):
-        cut, whole = read(desk.ask(query)), read(desk.ask(query, stream=True))
+        cut, whole = read(desk.ask(query)), read(desk.ask(query, transport=Transport.TCP))
         assert (bool(cut.flags & dns.flags.TC), cut.answer) == (True, [])
         assert (bool(whole.flags & dns.flags.TC), len(whole.answer)) == (False, 1)
 
@@ -152,11 +158,68 @@ def test_c3_a_failure_is_told_servfail_and_not_asked_again_at_once(desk: Desk) -
     assert desk.attempts() == []
 
 
+def test_c4_without_serve_stale_what_has_expired_is_not_given(desk: Desk) -> None:
+    desk.ask(a_query("soon.ok.test"))
+    desk.hands.pass_s(3)
+    desk.upstreams.fails = Failure.SILENT
+    assert rcode(desk.ask(a_query("soon.ok.test"))) == "SERVFAIL"
+
+
+def test_c4_what_has_expired_is_given_for_a_day_once_a_refresh_has_failed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, serve_stale=True)
+    desk.ask(a_query("soon.ok.test"))
+    desk.ask(a_query("none.ok.test"))
+    desk.hands.pass_s(40)
+    assert ttl(desk.ask(a_query("soon.ok.test"))) == 2
+    desk.hands.pass_s(40)
+    desk.upstreams.asked.clear()
+    desk.upstreams.fails = Failure.SILENT
+    for name, code, ede in [("soon.ok.test", "NOERROR", 3), ("none.ok.test", "NXDOMAIN", 19)] * 2:
+        reply = desk.ask(a_query(name, edns=True))
+        assert rcode(reply) == code
+        assert [int(option.code) for option in read(reply).options if isinstance(option, dns.edns.EDEOption)] == [ede]
+        assert {rrset.ttl for rrset in (*read(reply).answer, *read(reply).authority)} == {30}
+    assert desk.upstreams.asked == ["soon.ok.test A", "none.ok.test A"]
+    desk.hands.pass_s(86_400)
+    assert rcode(desk.ask(a_query("soon.ok.test"))) == "SERVFAIL"
+    desk.upstreams.fails = None
+    desk.hands.pass_s(120)
+    assert ttl(desk.ask(a_query("soon.ok.test"))) == 2
+    desk.close()
+
+
+def test_c4_what_has_expired_is_judged_as_everything_is(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, NO_BANS, serve_stale=True)
+    desk.ask(a_query("cloaked.ok.test"))
+    desk.hands.pass_s(400)
+    desk.upstreams.fails = Failure.SILENT
+    assert rcode(desk.ask(a_query("cloaked.ok.test"))) == "NOERROR"
+    desk.follow(BANS)
+    assert rcode(desk.ask(a_query("cloaked.ok.test"))) == "NXDOMAIN"
+    assert total(desk) == 1
+    desk.close()
+
+
 def test_c5_answers_with_do_are_kept_apart(desk: Desk) -> None:
     for _ in range(2):
         desk.ask(a_query("www.ok.test", edns=True))
         desk.ask(a_query("www.ok.test", do=True))
     assert len(desk.upstreams.asked) == 2
+
+
+@pytest.mark.parametrize("authentic", [False, True])
+def test_c5_ad_is_passed_on_from_an_authenticated_upstream_to_who_asks_for_it(desk: Desk, authentic: bool) -> None:
+    def ask(question: Question, done: Done) -> None:
+        wire = bytearray(said(question).wire)
+        wire[3] |= 0x20
+        done(Answer(bytes(wire), read_response(bytes(wire)), authentic))
+
+    desk.upstreams.ask = ask  # type: ignore[method-assign]
+    plain = a_query("www.ok.test")
+    asking = plain[:3] + bytes((plain[3] | 0x20,)) + plain[4:]
+    for _ in range(3):
+        for query, told in ((plain, False), (asking, authentic), (a_query("www.ok.test", do=True), authentic)):
+            assert bool(read(desk.ask(query)).flags & dns.flags.AD) is told
 
 
 def test_u7_the_same_question_is_asked_once_and_everyone_is_answered_in_their_own_way(desk: Desk) -> None:
@@ -185,7 +248,7 @@ def test_u7_one_who_cannot_be_answered_does_not_keep_the_others_waiting(
 
         return give
 
-    desk.handler.answer(a_query("www.ok.test"), desk.directory.group(ip_address(PHONE), NOW), False, broken)
+    desk.handler.answer(a_query("www.ok.test"), desk.directory.group(ip_address(PHONE), NOW), Transport.UDP, broken)
     desk.ask(a_query("www.ok.test"))
     desk.upstreams.release()
     assert rcode(desk.late[0]) == "NOERROR"
@@ -251,6 +314,152 @@ def test_an_answer_that_cannot_be_read_is_servfail_and_not_passed_on(desk: Desk)
     desk.upstreams.ask = ask  # type: ignore[method-assign]
     for _ in range(2):
         assert rcode(desk.ask(a_query("www.ok.test"))) == "SERVFAIL"
+
+
+# Names of the operator's own
+
+
+def test_a_domain_with_upstreams_of_its_own_is_asked_there_alone(desk: Desk) -> None:
+    for name, code in [("www.corp.test", "NOERROR"), ("corp.test", "NXDOMAIN"), ("www.ok.test", "NOERROR")]:
+        assert rcode(desk.ask(a_query(name))) == code
+    assert desk.corporate.asked == ["www.corp.test A", "corp.test A"]
+    assert desk.upstreams.asked == ["www.ok.test A"]
+    desk.corporate.fails = Failure.SILENT
+    assert rcode(desk.ask(a_query("other.corp.test"))) == "SERVFAIL"
+    assert rcode(desk.ask(a_query("wwwcorp.test"))) == "NXDOMAIN"
+    assert desk.upstreams.asked == ["www.ok.test A", "wwwcorp.test A"]
+
+
+LOCAL = (
+    "printer.ok.test 300 A 192.0.2.7",
+    "a.chat.test 300 A 192.0.2.7",
+    "cloak.ok.test 300 CNAME a.chat.test",
+    "bad.ok.test 300 A 198.51.100.7",
+    "www.seen.test 300 A 192.0.2.7",
+)
+
+
+def test_local_records_are_answered_here_behind_policy(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, local=LOCAL)
+    for _ in range(3):
+        reply = read(desk.ask(a_query("printer.ok.test", edns=True)))
+        assert (str(reply.answer[0]), reply.edns) == ("printer.ok.test. 300 IN A 192.0.2.7", 0)
+        assert rcode(desk.ask(a_query("a.chat.test"))) == "NXDOMAIN"
+        assert rcode(desk.ask(a_query("cloak.ok.test"))) == "NXDOMAIN"
+        assert read(desk.ask(a_query("bad.ok.test"))).answer == []
+    assert total(desk) == 9
+    assert read(desk.ask(a_query("www.seen.test"))).answer != []
+    assert total(desk) == 10
+    assert desk.upstreams.asked == []
+    desk.close()
+
+
+# ECH keys (standards §2.8), and everything in an answer that leads somewhere
+
+
+@pytest.mark.parametrize("rtype", ["HTTPS", "SVCB"])
+def test_ech_keys_are_stripped_fresh_and_from_the_cache_and_the_rest_stays(desk: Desk, rtype: str) -> None:
+    for again in range(3):
+        (rrset,) = read(desk.ask(a_query("keys.ok.test", rtype, number=again))).answer
+        assert "ech" not in str(rrset)
+        assert 'alpn="h2"' in str(rrset)
+    assert len(desk.upstreams.asked) == 1
+
+
+def test_ech_keys_stay_for_who_asks_for_signatures_and_where_they_pass(desk: Desk, tmp_path: Path) -> None:
+    assert "ech" in str(read(desk.ask(a_query("keys.ok.test", "HTTPS", do=True))).answer[0])
+    passing = Desk(tmp_path / "pass", ech=Ech.PASS)
+    for _ in range(2):
+        assert "ech" in str(read(passing.ask(a_query("keys.ok.test", "HTTPS"))).answer[0])
+    passing.close()
+
+
+def test_a_group_that_may_have_keys_gives_none_to_one_that_may_not(desk: Desk) -> None:
+    lab, open_lab = ip_network("192.0.2.0/25"), ip_network("192.0.2.128/25")
+    desk.directory.serve((Realm("lab", (lab,), Mode.ENFORCE), Realm("open", (open_lab,), Mode.ENFORCE, Ech.PASS)))
+    for client, has in [("192.0.2.200", True), ("192.0.2.1", False)] * 2:
+        assert ("ech" in str(read(desk.ask(a_query("keys.ok.test", "HTTPS"), client)).answer[0])) is has
+
+
+def test_https_records_that_are_dropped_are_nodata_and_never_asked_for(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ech=Ech.DROP_HTTPS)
+    for _ in range(2):
+        reply = read(desk.ask(a_query("keys.ok.test", "HTTPS", do=True)))
+        assert (reply.rcode(), reply.answer, len(reply.authority)) == (0, [], 1)
+    assert desk.upstreams.asked == []
+    assert rcode(desk.ask(a_query("a.chat.test", "HTTPS"))) == "NXDOMAIN"
+    assert "ech" not in str(read(desk.ask(a_query("keys.ok.test", "SVCB"))).answer[0])
+    assert total(desk) == 1
+    desk.ask(a_query("keys.seen.test", "HTTPS"))
+    assert [entry.block.action for _, entry in desk.attempts()] == ["blocked", "observed"]
+    desk.close()
+
+
+LINKS = [("CNAME", ""), ("DNAME", ""), ("HTTPS", "1 "), ("SVCB", "1 "), ("HTTPS", "0 ")]
+BELOW, ITSELF, ALIKE = "a.chat.test", "pay.bank.test", "wx7.qq.test"
+ADDRESS, ADDRESS6, TRANSLATED = "198.51.100.7", "2001:db8:bad::7", "64:ff9b::c633:6407"
+LEADS = [
+    *((rtype, f"{rdata}{target}.") for target in (BELOW, ITSELF, ALIKE) for rtype, rdata in LINKS),
+    ("A", ADDRESS),
+    ("AAAA", ADDRESS6),
+    ("AAAA", f"::ffff:{ADDRESS}"),
+    ("AAAA", TRANSLATED),
+    *((rtype, f'1 . alpn=h2 ipv4hint=192.0.2.1,{ADDRESS} ech="AARrZXlz"') for rtype in ("HTTPS", "SVCB")),
+    *((rtype, f"1 . ipv6hint=2001:db8::1,{ADDRESS6}") for rtype in ("HTTPS", "SVCB")),
+    *((rtype, f"1 . ipv6hint={TRANSLATED}") for rtype in ("HTTPS", "SVCB")),
+]
+BESIDE = [
+    "side.ok.test. 300 IN A 192.0.2.80",
+    'keys.ok.test. 300 IN HTTPS 1 . ech="AARrZXlz"',
+    "ok.test. 9 IN NS ns.ok.test.",
+]
+MATRIX = a_policy(
+    a_list(
+        "suffix: chat.test",
+        "exact: pay.bank.test",
+        "cidr: 198.51.100.0/24",
+        "cidr: '2001:db8:bad::/48'",
+        r"regex: '^wx[0-9]+\.qq\.test$'",
+    )
+)
+
+
+def saying(section: str, records: list[str]) -> Callable[[Question, Done], None]:
+    """An upstream that has these records for every question, all in one section."""
+
+    def ask(question: Question, done: Done) -> None:
+        asked = dns.message.make_query(
+            dns.name.from_wire(question.qname, 0)[0], dns.rdatatype.RdataType(question.qtype)
+        )
+        reply = dns.message.make_response(asked, recursion_available=True)
+        for record in records:
+            owner, ttl, rclass, kind, data = record.split(maxsplit=4)
+            getattr(reply, section).append(dns.rrset.from_text(owner, int(ttl), rclass, kind, data))
+        done(Answer(reply.to_wire(), read_response(reply.to_wire())))
+
+    return ask
+
+
+@pytest.mark.parametrize("ech", Ech)
+@pytest.mark.parametrize("section", ["answer", "authority", "additional"])
+@pytest.mark.parametrize(("rtype", "rdata"), LEADS)
+def test_nothing_in_an_answer_that_leads_to_what_is_banned_leaves(
+    tmp_path: Path, rtype: str, rdata: str, section: str, ech: Ech
+) -> None:
+    desk = Desk(tmp_path, MATRIX, ech=ech)
+    for position in range(len(BESIDE) + 1):
+        name = f"p{position}.ok.test"
+        records = [*BESIDE[:position], f"{name}. 300 IN {rtype} {rdata}", *BESIDE[position:]]
+        desk.upstreams.ask = saying(section, records)  # type: ignore[assignment, method-assign]
+        for edns in (False, False, True, True):
+            wire = desk.ask(a_query(name, "MX", edns=edns, do=edns), transport=Transport.TCP if edns else Transport.UDP)
+            assert wire is not None
+            reply = read(wire)
+            kinds = {rrset.rdtype for rrset in (*reply.answer, *reply.authority, *reply.additional)}
+            assert kinds <= {dns.rdatatype.CNAME, dns.rdatatype.SOA}
+            assert not any(ip_address(address).packed in wire for address in (ADDRESS, ADDRESS6, TRANSLATED))
+    assert total(desk) == 4 * (len(BESIDE) + 1)
+    desk.close()
 
 
 # Observing, pausing, exempting, and a new policy
@@ -423,8 +632,8 @@ def test_what_is_asked_often_stays_in_a_full_cache(tmp_path: Path) -> None:
 def test_over_tcp_nothing_is_kept_by_octets(desk: Desk) -> None:
     group = desk.directory.group(ip_address(PHONE), NOW)
     for name in ("chat.test", "www.ok.test", "large.ok.test"):
-        desk.ask(a_query(name), stream=True)
-        desk.ask(a_query(name), stream=True)
+        desk.ask(a_query(name), transport=Transport.TCP)
+        desk.ask(a_query(name), transport=Transport.TCP)
     assert group.by_octets == {}
 
 
@@ -452,18 +661,18 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @settings(max_examples=150)
-@given(st.lists(st.binary(max_size=80) | damaged(), min_size=1, max_size=8), st.booleans())
-def test_no_octets_raise_or_get_a_banned_name_answered(wires: Sequence[bytes], stream: bool) -> None:
+@given(st.lists(st.binary(max_size=80) | damaged(), min_size=1, max_size=8), st.sampled_from(Transport))
+def test_no_octets_raise_or_get_a_banned_name_answered(wires: Sequence[bytes], transport: Transport) -> None:
     with TemporaryDirectory() as folder:
         desk = Desk(Path(folder))
         for wire in wires:
             before = desk.recorded
-            reply = desk.ask(wire, stream=stream)
+            reply = desk.ask(wire, transport=transport)
             if reply is None:
                 continue
             assert reply[:2] == wire[:2]
             assert reply[2] & 0x80
-            assert stream or len(reply) <= 1232
+            assert transport.stream or len(reply) <= 1232
             query = decide.screen(wire)
             if isinstance(query, Query) and query.qclass != 3 and CHAT in (query.qname, *parents(query.qname)):
                 assert (reply[3] & 0xF, reply[6:8], desk.recorded) == (3, b"\0\0", before + 1)
@@ -507,7 +716,7 @@ STEPS = st.lists(
             st.just("ask"),
             st.sampled_from([*BANNED, "www.ok.test", "www.seen.test", "never-cloaked.ok.test", "never.seen.test"]),
             st.sampled_from([PHONE, TABLET, "2001:db8::1"]),
-            st.booleans(),
+            st.sampled_from(Transport),
         ),
         st.tuples(st.just("pass"), st.sampled_from([0.2, 1, 15, 61, 700])),
         st.tuples(st.just("follow"), st.booleans()),
@@ -527,8 +736,8 @@ def test_the_counts_of_all_rows_are_the_blocks_that_were_answered(
         desk = Desk(Path(folder), capacity=capacity, window_s=window_s)
         for number, step in enumerate(steps):
             match step:
-                case ("ask", str(name), str(client), bool(stream)):
-                    desk.ask(a_query(name, number=number), client, stream=stream)
+                case ("ask", str(name), str(client), Transport() as transport):
+                    desk.ask(a_query(name, number=number), client, transport=transport)
                 case ("pass", float() | int() as seconds):
                     desk.hands.pass_s(seconds)
                     desk.handler.tick(desk.hands.ms)

@@ -11,8 +11,10 @@ import dns.rcode
 import dns.rrset
 import pytest
 
+from enforcer.config.values import Upstream as Target
 from enforcer.counters import UPSTREAM_BUCKETS, Counters, word
 from enforcer.policy.names import parse
+from enforcer.resolver import link as link_module
 from enforcer.resolver import upstream as upstream_module
 from enforcer.resolver.upstream import Answer, Failure, Manner, Question, Upstreams, nameservers
 
@@ -119,7 +121,8 @@ def words(tmp_path: Path) -> Iterator[memoryview]:
 async def upstreams(
     words: memoryview, *fakes: Fake | tuple[str, int], manner: Manner = QUICK
 ) -> AsyncIterator[Upstreams]:
-    where = [each.where if isinstance(each, Fake) else each for each in fakes]
+    wheres = [each.where if isinstance(each, Fake) else each for each in fakes]
+    where = [Target(ip_address(host), port) for host, port in wheres]
     async with asyncio.TaskGroup() as tasks:
         made = Upstreams(where, manner, words, asyncio.get_running_loop(), tasks)
         try:
@@ -300,7 +303,7 @@ def test_u3_an_error_over_tcp_is_no_answer(words: memoryview) -> None:
 
 
 def test_only_so_many_are_asked_over_tcp_at_a_time(words: memoryview, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream_module, "STREAMS", 0)
+    monkeypatch.setattr(link_module, "IN_FLIGHT", 0)
     result, only = one(words, lambda query: (answer(query, OTHER, tc=True),), well)
     assert isinstance(result, Answer)
     assert result.response.tc

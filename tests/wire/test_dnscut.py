@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from enforcer.errors import Malformed
 from enforcer.wire.dns import read_response
 from enforcer.wire.dnscodes import Rcode, RRType
-from enforcer.wire.dnscut import truncated, without_opt
+from enforcer.wire.dnscut import truncated, without_ad, without_ech, without_opt
 from enforcer.wire.dnswrite import ReplyEdns, ede, opt, pointer, record, reply, with_opt
 from tests.wire.messages import Built, as_dnspython_lists, name, responses, vector, vectors
 
@@ -155,3 +155,60 @@ def test_what_is_cut_fits_and_reads_as_a_response(built: Built, limit: int) -> N
     assert (response.opt is None) == (original.opt is None)
     assert len(cut) <= limit
     dns.message.from_wire(cut)
+
+
+KEYS = b"\0\5\0\4keys"
+
+
+def an_https(params: bytes) -> bytes:
+    return record(pointer(0), RRType.HTTPS, 300, b"\0\1\0" + params)
+
+
+def bare(wire: bytes) -> bytes | None:
+    return without_ech(wire, read_response(wire))
+
+
+def test_a_message_without_ech_keys_is_left_alone() -> None:
+    assert bare(reply(1, 0, QUESTION, 0, answer=an_https(b"\0\1\0\3\2h2"), ancount=1)) is None
+
+
+def test_ech_keys_go_and_what_follows_still_means_the_same() -> None:
+    exchange = record(pointer(0), RRType.MX, 60, b"\0\1\2mx" + pointer(0))
+    address = record(b"\3www" + pointer(0), RRType.A, 60, bytes(4))
+    wires = []
+    for keys in (KEYS, b""):
+        https = an_https(b"\0\1\0\3\2h2" + keys + b"\0\6\0\x10" + bytes(16))
+        answer = b"".join((address, https, exchange, address, https))
+        wires.append(reply(1, 0, QUESTION, 0, answer=answer, ancount=5))
+    cut = bare(wires[0])
+    assert cut is not None
+    assert as_dnspython_lists(cut) == as_dnspython_lists(wires[1])
+    assert read_response(cut).end == len(cut)
+    assert b"keys" not in cut
+
+
+def test_names_behind_the_keys_that_pointed_behind_them_are_whole() -> None:
+    answer = an_https(KEYS)
+    at = 12 + len(QUESTION) + len(answer)
+    long = record(name("host.other.test"), RRType.A, 60, bytes(4))
+    pointing = record((0xC000 | at).to_bytes(2), RRType.CNAME, 60, b"\1x" + (0xC000 | at + 5).to_bytes(2))
+    cut = bare(reply(1, 0, QUESTION, 0, answer=answer + long + pointing, ancount=3))
+    assert cut is not None
+    assert str(dns.message.from_wire(cut).answer[2]) == "host.other.test. 60 IN CNAME x.other.test."
+
+
+def test_a_message_that_grows_too_long_without_its_keys_is_malformed() -> None:
+    owner = b"".join(b"\x3f" + bytes(63) for _ in range(3)) + b"\0"
+    first = record(owner, RRType.A, 1, bytes(4))
+    at = (0xC000 | 12 + len(QUESTION)).to_bytes(2)
+    answer = first + an_https(KEYS) + record(at, RRType.A, 1, bytes(4)) * 1000
+    with pytest.raises(Malformed):
+        bare(reply(1, 0, QUESTION, 0, answer=answer, ancount=1002))
+
+
+def test_rfc6840_5_7_what_was_changed_is_not_authentic_any_more() -> None:
+    wire = reply(1, 0, QUESTION, 0, answer=an_https(KEYS), ancount=1)
+    wire = wire[:3] + bytes((wire[3] | 0x20,)) + wire[4:]
+    cut = bare(wire)
+    assert cut is not None
+    assert [read_response(message).ad for message in (wire, cut, without_ad(wire))] == [True, False, False]

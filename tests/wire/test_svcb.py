@@ -1,5 +1,6 @@
 from ipaddress import IPv4Address, IPv6Address
 
+import dns.rdata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from enforcer.errors import Malformed
 from enforcer.wire.dns import Record, read_response
 from enforcer.wire.dnscodes import RRType
 from enforcer.wire.dnswrite import pointer, record, reply
-from enforcer.wire.svcb import has_ech, hints, parameters
+from enforcer.wire.svcb import has_ech, hints, parameters, service, without_ech
 from tests.wire.messages import name, vector
 
 
@@ -97,3 +98,33 @@ def test_reading_undoes_writing(values: dict[int, bytes]) -> None:
     data = b"".join(parameter(key, values[key]) for key in sorted(values))
     wire, https = only(b"\0\1" + name("svc.test") + data)
     assert parameters(wire, https) == values
+
+
+def test_a_service_is_what_dnspython_reads() -> None:
+    addresses = (IPv6Address("2001:db8::53"), IPv4Address("192.0.2.53"))
+    target = name("dns.example")
+    data = service(1, target, alpn=("h2", "http/1.1"), port=443, addresses=addresses, dohpath="/dns-query{?dns}")
+    read = dns.rdata.from_wire("IN", "SVCB", data, 0, len(data))
+    assert read.to_text() == (
+        '1 dns.example. alpn="h2,http/1.1" port="443" ipv4hint="192.0.2.53" ipv6hint="2001:db8::53" '
+        'dohpath="/dns-query{?dns}"'
+    )
+    plain = service(2, target, alpn=("dot",), port=853)
+    assert dns.rdata.from_wire("IN", "SVCB", plain, 0, len(plain)).to_text() == '2 dns.example. alpn="dot" port="853"'
+
+
+@given(st.dictionaries(st.integers(1, 0xFFFF), st.binary(max_size=20), max_size=6))
+def test_without_ech_every_other_parameter_stays_byte_for_byte(values: dict[int, bytes]) -> None:
+    whole = b"".join(parameter(key, values[key]) for key in sorted(values))
+    rest = b"".join(parameter(key, values[key]) for key in sorted(values) if key != 5)
+    head = b"\0\1" + name("svc.test")
+    wire, https = only(head + whole, after=b"more")
+    assert without_ech(wire, https) == head + rest
+
+
+@pytest.mark.parametrize(("named", "left"), [("0005", ""), ("00040005", "0004"), ("0001", "0001")])
+def test_rfc9460_8_what_is_mandatory_is_still_there(named: str, left: str) -> None:
+    others = parameter(1, b"\2h2") + parameter(4, bytes(4))
+    wire, https = only(b"\0\1\0" + parameter(0, bytes.fromhex(named)) + others + parameter(5, b"keys"))
+    mandatory = parameter(0, bytes.fromhex(left)) if left else b""
+    assert without_ech(wire, https) == b"\0\1\0" + mandatory + others

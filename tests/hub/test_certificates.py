@@ -1,0 +1,26 @@
+import ipaddress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from enforcer.config.model import Listener
+from enforcer.config.values import Endpoint
+from enforcer.hub.certificates import expiries
+from tests.certificates import Authority
+
+AT = Endpoint(ipaddress.IPv4Address("127.0.0.1"), 853)
+
+
+def test_t7_the_first_certificate_of_a_chain_to_end_counts(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.pair("dns", days=9)
+    pair.certificate.write_bytes(authority.pem.read_bytes() + pair.certificate.read_bytes())
+    plain = Listener.model_construct(name="dns", udp=AT, tcp=AT)
+    listener = Listener.model_construct(name="roam", tls=AT, certificate=pair.certificate, key=pair.key)
+    found = expiries((plain, listener))
+    assert list(found) == ["roam"]
+    expected = datetime.now(UTC) + timedelta(days=9)
+    assert abs(found["roam"] - expected.timestamp()) < 3600
+    pair.certificate.write_text("none")
+    assert expiries((listener,)) == {"roam": 0.0}
+    pair.certificate.unlink()
+    assert expiries((listener,)) == {"roam": 0.0}
