@@ -45,13 +45,17 @@ def load_lists(paths: Iterable[Path], today: date) -> tuple[BlockList, ...]:
 
 
 def load_third_party(sources: Iterable[Source], copies: Path) -> tuple[tuple[ThirdParty, ...], tuple[Mistake, ...]]:
-    """Read third-party lists, and say for which of them an older copy had to do.
+    """Read third-party lists, and say which of them have bad lines, and for which an older copy had to do.
 
     copies: a folder where the last good copy of each list is kept. Raises Mistakes when a list cannot be used and
     there is no copy of it.
     """
     warnings: list[Mistake] = []
     found = _each(sources, lambda source: _load_third_party(source, copies / source.name, warnings))
+    for each in found:
+        if each.bad:
+            what = f"the first of {each.bad} bad lines, which are left out"
+            warnings.append(Mistake(each.source.file, each.bad_lines[0], what))
     return tuple(found), tuple(warnings)
 
 

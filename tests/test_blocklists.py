@@ -135,6 +135,13 @@ def test_a_bad_third_party_list_without_a_copy_is_refused(tmp_path: Path) -> Non
     assert list((tmp_path / "copies").iterdir()) == []
 
 
+def test_bad_lines_within_the_limit_are_a_warning(tmp_path: Path) -> None:
+    ads = written(tmp_path, "ads.txt", "ads.test\na..test\nmore.test\n<p>\n")
+    found, warnings = load_third_party([source(ads, max_bad_lines=2)], tmp_path / "copies")
+    assert len(found[0].suffixes) == 2
+    assert list(map(str, warnings)) == [f"{ads}:2: the first of 2 bad lines, which are left out"]
+
+
 @pytest.mark.parametrize(
     ("text", "format_"), [("! title\n/banner/\n", "adblock"), ("", "domains"), ("# gone\n", "domains")]
 )

@@ -319,7 +319,7 @@ def _number(line: bytes) -> int | None:
 
 def _print_line(line: bytes, as_json: bool) -> None:
     if as_json:
-        click.echo(line)
+        say(line.decode("ascii", "backslashreplace"))
         return
     try:
         entry = parse_line(line).entry

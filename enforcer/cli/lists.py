@@ -82,11 +82,11 @@ def lint(config: Path | None, as_json: bool, files: tuple[Path, ...]) -> None:
             warnings += load_lists([path], today)[0].warnings
         except Mistakes as error:
             mistakes += error.mistakes
-    if not files and not mistakes:  # what is left: third-party lists, and lists of one name
+    if not files:  # these, third-party lists, and lists of one name
         try:
             warnings = [*lists_of(loaded, today).warnings]
         except Mistakes as error:
-            mistakes += error.mistakes
+            mistakes = [*error.mistakes]
     for severity, found in (("mistake", mistakes), ("warning", warnings)):
         for each in found:
             if as_json:

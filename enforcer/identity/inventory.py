@@ -80,6 +80,9 @@ class _Inventory:
             self._row(self.header, cells)
 
     def _header(self, cells: list[str]) -> list[str]:
+        if ";" in cells[0]:  # as spreadsheets save it where numbers have a decimal comma
+            self.refuse(f"semicolons between the columns; part them by commas, as in {quoted(','.join(_NEEDED))}")
+            return []
         names = [cell.casefold() for cell in cells]
         before = len(self.mistakes)
         for i, name in enumerate(names):

@@ -187,15 +187,13 @@ class Policy:
         until = client.exempt.get(rule.service)
         if until is not None and now < until:
             return f"the client may reach {rule.service} until {until.isoformat()}"
-        if rule.service == BYPASS and self.settings.upstreams and self._is_upstream(destination):
+        if rule.service == BYPASS and self._is_upstream(destination.address):
             return "it is a resolver that we ask ourselves"
         return None
 
-    def _is_upstream(self, destination: Destination) -> bool:
+    def _is_upstream(self, address: Address | None) -> bool:
         upstreams = self.settings.upstreams
-        if destination.name is not None and display(destination.name) in upstreams:
-            return True
-        return destination.address is not None and str(self._plain(destination.address)) in upstreams
+        return bool(upstreams) and address is not None and str(self._plain(address)) in upstreams
 
     def _candidates(self, destination: Destination) -> list[Candidate]:
         name, path, fingerprint = destination.name, destination.path, destination.fingerprint

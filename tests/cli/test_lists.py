@@ -57,6 +57,9 @@ def test_lint_reads_third_party_lists_as_well(run: Run, third_party: Path) -> No
     result = run("lists", "lint")
     assert f"{third_party}: more than 100 bad lines" in result.stdout
     assert result.exit_code == 1
+    (third_party.parent / "chat.yaml").write_text(LIST.replace("exact: cdn.test", "exact: cdn..test"))
+    both = run("lists", "lint").stdout
+    assert both.count('"cdn..test" is not a domain name') == both.count("more than 100 bad lines") == 1
 
 
 @pytest.fixture

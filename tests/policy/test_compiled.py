@@ -33,7 +33,7 @@ def test_a_list_comes_back_as_it_was_read() -> None:
 
 
 def test_settings_come_back_and_fill_in_the_ban_that_a_list_does_not_name() -> None:
-    settings = PolicySettings(Answer.SINKHOLE, "tbs-1", (IPv6Network("2001:db8:64::/96"),), ("9.9.9.9", "dns.test"))
+    settings = PolicySettings(Answer.SINKHOLE, "tbs-1", (IPv6Network("2001:db8:64::/96"),), ("9.9.9.9", "2620:fe::fe"))
     other = a_list("suffix: own.test", service="own", more="ban: tbs-2")
     read = read_compiled(compile_policy([LIST, other], [], settings))
     assert read.settings == settings

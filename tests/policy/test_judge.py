@@ -304,14 +304,15 @@ def test_of_two_lists_with_the_same_rule_the_first_is_reported() -> None:
 
 def test_our_own_upstreams_are_no_bypass() -> None:
     bypass = a_list("exact: dns.quad.test", "cidr: 9.9.9.9/32", "suffix: doh.test", service="bypass")
-    policy = a_policy(bypass, settings=PolicySettings(upstreams=("dns.quad.test", "9.9.9.9")))
-    assert not blocks(policy, to("dns.quad.test", Layer.TLS))
+    ours = PolicySettings(upstreams=("9.9.9.9",))
+    policy = a_policy(bypass, settings=ours)
+    assert not blocks(policy, to("dns.quad.test", Layer.TLS, address="9.9.9.9"))
     assert not blocks(policy, to(layer=Layer.IP, address="9.9.9.9"))
     assert not blocks(policy, to(layer=Layer.IP, address="::ffff:9.9.9.9"))
+    assert blocks(policy, to("dns.quad.test"))
     assert blocks(policy, to("doh.test"))
-    assert blocks(a_policy(bypass), to("dns.quad.test"))
-    banned = a_list("exact: dns.quad.test")
-    assert blocks(a_policy(banned, settings=PolicySettings(upstreams=("dns.quad.test",))), to("dns.quad.test"))
+    assert blocks(a_policy(bypass), to(layer=Layer.IP, address="9.9.9.9"))
+    assert blocks(a_policy(a_list("cidr: 9.9.9.9/32"), settings=ours), to(layer=Layer.IP, address="9.9.9.9"))
 
 
 # Third-party lists

@@ -1,3 +1,4 @@
+import re
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.errors import Mistakes
-from enforcer.policy.lists import BlockList, Title, read_list
+from enforcer.policy.lists import _LIST_KEYS, _RULE_KEYS, BlockList, Title, read_list
 from enforcer.policy.protections import Protection
 from enforcer.policy.rules import Answer, Confidence, Evidence, Kind, Mode, Port, Rule, Transport
 from tests.policy.made import TODAY, list_text
@@ -88,6 +89,17 @@ def test_the_shipped_lists_have_no_mistake(path: Path) -> None:
     read = read_list(path.read_text(encoding="utf-8"), str(path), TODAY)
     assert read.rules
     assert read.warnings == ()
+
+
+def test_the_reference_has_every_key_part_and_list_and_its_example_is_a_list() -> None:
+    folder = SHIPPED[0].parent
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"`([^`]+)`", "".join(line for line in text.splitlines() if line.startswith("|"))))
+    shipped = [read_list(path.read_text(encoding="utf-8"), str(path), TODAY) for path in SHIPPED]
+    parts = {rule.part for each in shipped for rule in each.rules}
+    assert {*_LIST_KEYS, *_RULE_KEYS, *(path.name for path in SHIPPED), *parts} <= words
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    assert len(read_list(example, "examplechat.yaml", TODAY).rules) == 4
 
 
 def test_every_mistake_is_reported_at_once_with_its_line() -> None:
