@@ -35,8 +35,7 @@ def shipped_folder() -> Path:
 
 def shipped(name: str) -> Path | None:
     """The file of a list that comes with Enforcer, `wechat.yaml`; None when there is none of that name."""
-    path = shipped_folder() / name
-    return path if path.suffix == ".yaml" and path.parent == shipped_folder() and path.is_file() else None
+    return next((path for path in shipped_folder().glob("*.yaml") if path.name == name), None)
 
 
 def load_lists(paths: Iterable[Path], today: date) -> tuple[BlockList, ...]:

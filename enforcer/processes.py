@@ -32,6 +32,7 @@ from enforcer.orders import Orders, decode_orders
 from enforcer.policy.compiled import PolicySettings
 from enforcer.policy.judge import Policy
 from enforcer.policy.names import parse
+from enforcer.policy.rules import Answer
 from enforcer.policy.selftest import self_test, tried
 from enforcer.policy.thirdparty import Format, Source
 from enforcer.policy.verdict import Client
@@ -108,6 +109,11 @@ def compile_config(path: Path, config: Config, now: datetime) -> Compiled:
     file = compile_to(folder, lists.own, lists.third_party, settings_of(config))
     policy = open_policy(file)
     wrong = [*check_services(path, config, policy.services)]
+    wrong += [
+        Mistake(each.file, None, 'answer "sinkhole" has no address to give; write resolver.sinkhole in enforcer.yaml')
+        for each in lists.own
+        if each.answer is Answer.SINKHOLE and not config.resolver.sinkhole
+    ]
     wrong += [Mistake(str(path), None, f"self-test: {failure}") for failure in self_test(policy)]
     if wrong:
         raise Mistakes(wrong)
@@ -115,7 +121,7 @@ def compile_config(path: Path, config: Config, now: datetime) -> Compiled:
 
 
 def settings_of(config: Config) -> PolicySettings:
-    """What judging needs to know of a configuration. Its mode is each realm's, which `Client` carries."""
+    """What judging needs to know of a configuration."""
     return PolicySettings(
         answer=config.resolver.answer,
         ban=config.policy.ban,

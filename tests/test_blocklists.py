@@ -49,7 +49,9 @@ def test_the_shipped_lists_are_found_by_name_and_make_a_policy_that_passes_its_t
     assert policy.judge(to("qq.com"), CLIENT, NOW).action is Action.ALLOW
 
 
-@pytest.mark.parametrize("name", ["nothing.yaml", "README.md", "../pyproject.toml", "", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "name", ["nothing.yaml", "README.md", "../pyproject.toml", "", "/etc/passwd", f"{'x' * 300}.yaml"]
+)
 def test_only_a_list_is_a_shipped_list(name: str) -> None:
     assert shipped(name) is None
     assert shipped_folder().is_dir()

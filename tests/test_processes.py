@@ -270,6 +270,15 @@ def test_a_warning_of_a_list_is_logged_and_stops_nothing(site: Site, caplog: pyt
     assert "list event=warning" in caplog.text
 
 
+def test_a_list_that_answers_with_a_sinkhole_needs_its_address(site: Site) -> None:
+    site.ban(list_text(["suffix: chat.test"], more="answer: sinkhole"))
+    assert site.wrong() == [
+        f'{site.folder}/chat.yaml: answer "sinkhole" has no address to give; write resolver.sinkhole in enforcer.yaml'
+    ]
+    site.resolver["sinkhole"] = ["192.0.2.80"]
+    assert site.compile()
+
+
 def test_a_hub_of_a_configuration_with_mistakes_is_not_made(site: Site) -> None:
     site.path.write_text("nodes: 3\n")
     with pytest.raises(Mistakes, match="nodes"):

@@ -158,14 +158,21 @@ def _path(value: object, info: ValidationInfo) -> Path:
 
 def _file(value: object, info: ValidationInfo) -> Path:
     path = _path(value, info)
-    if isinstance(info.context, Surroundings) and info.context.files and not path.is_file():
+    if isinstance(info.context, Surroundings) and info.context.files and not _is_file(path):
         raise ValueError(f"{quoted(value)} is not a file; write a path, relative to the folder of this file")
     return path
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that is closed to us
+        return False
+
+
 def _list_file(value: object, info: ValidationInfo) -> Path:
     path, around = _path(value, info), info.context
-    if not isinstance(around, Surroundings) or not around.files or path.is_file():
+    if not isinstance(around, Surroundings) or not around.files or _is_file(path):
         return path
     shipped = around.shipped(str(value)) if Path(str(value)).name == str(value) else None
     if shipped is None:

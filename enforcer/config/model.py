@@ -2,7 +2,7 @@
 
 import socket
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Network
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
@@ -379,7 +379,9 @@ class Resolver(Section):
     cache: Cache = Field(Cache(), description="The cache of upstream answers.")
     local: OwnNames = Field(OwnNames(), description="Names with upstreams of their own, and records of your own.")
     nat64: tuple[Nat64, ...] = Field(
-        (IPv6Network("64:ff9b::/96"),), description="NAT64 prefixes: addresses inside are judged as IPv4 (RFC 6052)."
+        ("64:ff9b::/96",),
+        validate_default=True,
+        description="NAT64 prefixes: addresses inside are judged as IPv4 (RFC 6052).",
     )
     limits: Limits = Field(Limits(), description="What clients may take.")
     timeouts: Timeouts = Field(Timeouts(), description="How long upstreams may take.")

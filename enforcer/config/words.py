@@ -1,6 +1,7 @@
 """What pydantic finds wrong, in words that say what to write instead."""
 
 import json
+from collections.abc import Iterator
 from inspect import isclass
 from typing import get_args
 
@@ -13,8 +14,9 @@ from enforcer.config.values import instead, quoted
 
 
 def written(path: KeyPath) -> str:
-    """A path as people write it: `realms[0].networks`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+    """A path as people write it: `realms[0].networks`; pydantic adds a step for what is wrong with a key itself."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path if step != "[key]")
+    return "".join(steps).removeprefix(".")
 
 
 def in_words(error: ErrorDetails) -> str:
@@ -35,6 +37,8 @@ def in_words(error: ErrorDetails) -> str:
         case "model_type":
             first = next(iter(_section(path).model_fields))
             return f"{quoted(value)} is not a mapping; write keys and values, as in {first}: …"
+        case "dict_type":
+            return f"{quoted(value)} is not a mapping; write keys and values, as in {_example(path)}"
         case "tuple_type":
             return f"{quoted(value)} is not a list; write each item on a line of its own, after a dash"
         case "string_type":
@@ -61,21 +65,28 @@ def _example(path: KeyPath) -> str:
 
 
 def _field(path: KeyPath) -> FieldInfo:
-    """The field at `path`; for an item the field that holds it."""
-    names = [step for step in path if isinstance(step, str)]
-    return _section(tuple(names[:-1])).model_fields[names[-1]]
+    """The field at `path`; for an item, or a key that people choose, the field that holds it."""
+    *_, field = _fields(path)
+    return field
 
 
 def _section(path: KeyPath) -> type[Section]:
     """The section at `path`, indexes aside."""
-    section: type[Section] = Config
+    *_, section = (Config, *(_inside(field.annotation) for field in _fields(path)))
+    return section or Config
+
+
+def _fields(path: KeyPath) -> Iterator[FieldInfo]:
+    """The fields on the way to `path`, as far as sections lead."""
+    section: type[Section] | None = Config
     for step in path:
-        if isinstance(step, str):
-            section = _inside(section.model_fields[step].annotation)
-    return section
+        if isinstance(step, str) and section is not None:
+            field = section.model_fields[step]
+            yield field
+            section = _inside(field.annotation)
 
 
-def _inside(annotation: object) -> type[Section]:
-    """The section that a type is, or holds: `Section`, `Section | None`, `tuple[Section, ...]`."""
+def _inside(annotation: object) -> type[Section] | None:
+    """The section that a type is, or holds: `Section`, `Section | None`, `tuple[Section, ...]`; None without one."""
     candidates = (annotation, *get_args(annotation))
-    return next(c for c in candidates if isclass(c) and issubclass(c, Section))
+    return next((c for c in candidates if isclass(c) and issubclass(c, Section)), None)

@@ -198,7 +198,7 @@ def judge_answer(wire: bytes, response: dns.Response, client: Client, policy: Po
             verdict = policy.judge(Destination(Layer.DNS, name=name, address=address), client, now)
             if verdict.action is Action.ALLOW:
                 continue
-            found = Found(verdict, display(name) if name is not None else str(address), name)
+            found = Found(verdict, display(name) if name is not None else _written(address), name)
             if verdict.action is Action.BLOCK:
                 return found
             observed = observed or found
@@ -392,6 +392,12 @@ def _shown(wire: bytes, record: dns.Record) -> Iterator[tuple[Name | None, IPv4A
         yield None, address
     for hint in svcb.hints(wire, record):
         yield None, hint
+
+
+def _written(address: IPv4Address | IPv6Address | None) -> str:
+    """An address as RFC 5952 §5 recommends it, whatever this Python makes of an IPv4-mapped one."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(address) if mapped is None else f"::ffff:{mapped}"
 
 
 def _links_under(targets: list[Name], ancestor: Name | None) -> int:

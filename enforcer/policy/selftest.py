@@ -13,7 +13,7 @@ from enforcer.policy.verdict import Action, Client, Destination, Layer
 from enforcer.wire.name import Name
 
 _LONGEST = 255
-_BEFORE_ALL = datetime(2000, 1, 1, tzinfo=UTC)  # no rule has expired
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)  # no rule has expired
 _CLIENT = Client(realm="self-test")
 
 

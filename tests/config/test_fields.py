@@ -104,6 +104,12 @@ def test_an_inventory_that_is_not_there_is_refused(refused: Refused) -> None:
     ]
 
 
+def test_a_name_that_no_file_can_have_is_refused(refused: Refused) -> None:
+    name = f"{'x' * 300}/a"
+    said = refused({"policy.lists": [name], "identity.inventory": {"file": name}})
+    assert ["is neither a file nor a shipped list" in said[0], "is not a file" in said[1]] == [True, True]
+
+
 def test_data_lies_beside_the_configuration_unless_its_path_is_absolute(
     configured: Callable[[Changes], Config], tmp_path: Path
 ) -> None:

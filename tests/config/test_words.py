@@ -18,6 +18,7 @@ type Refused = Callable[[Changes], list[str]]
 TTL = "is not a whole number from 10 to 300; write one, as in 60"
 DASH = "is not a list; write each item on a line of its own, after a dash"
 ACKNOWLEDGED = "policy.notice.monitoring_notice_acknowledged"
+ZONE = '{"corp.example": ["udp://192.0.2.10"]}'
 LATER = "not supported by this version; leave it out"
 
 
@@ -57,6 +58,13 @@ def test_a_path_is_written_as_people_write_it() -> None:
         ("policy.lists", [], 'empty; write at least one, as in ["wechat.yaml"]'),
         ("policy.lists", None, 'missing; write it, as in lists: ["wechat.yaml"]'),
         ("policy.notice", "x", '"x" is not a mapping; write keys and values, as in en: …'),
+        ("resolver.local.forward", "x", f'"x" is not a mapping; write keys and values, as in {ZONE}'),
+        ("resolver.local.forward.corp", [], f"empty; write at least one, as in {ZONE}"),
+        (
+            "resolver.local.forward.a!b",
+            ["udp://192.0.2.1"],
+            '"a!b" is not a domain name; write one, as in "hostmaster.dept.example"',
+        ),
         ("identity.inventory", ["x"], "a list is not a mapping; write keys and values, as in file: …"),
         (ACKNOWLEDGED, "maybe", '"maybe" is not true or false; write one of them'),
         (ACKNOWLEDGED, ["x"], "a list is not true or false; write one of them"),

@@ -13,7 +13,7 @@ LIST = a_list(
     "suffix: chat.test",
     "exact: wx.pay.test",
     r"regex: '^wx[0-9]+\.qq\.test$'",
-    "cidr: 203.0.113.0/24, expires: 2020-01-01",
+    "cidr: 203.0.113.0/24, expires: 0202-01-01",
     "cidr: 198.51.100.0/24, ports: [tcp/443, udp/443]",
     "fingerprint: mmtls",
     "http_path: /mmtls/",
