@@ -273,7 +273,7 @@ def test_a_warning_of_a_list_is_logged_and_stops_nothing(site: Site, caplog: pyt
 def test_a_list_that_answers_with_a_sinkhole_needs_its_address(site: Site) -> None:
     site.ban(list_text(["suffix: chat.test"], more="answer: sinkhole"))
     assert site.wrong() == [
-        f'{site.folder}/chat.yaml: answer "sinkhole" has no address to give; write resolver.sinkhole in enforcer.yaml'
+        'chat.yaml: answer "sinkhole" has no address to give; write resolver.sinkhole in enforcer.yaml'
     ]
     site.resolver["sinkhole"] = ["192.0.2.80"]
     assert site.compile()
