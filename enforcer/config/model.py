@@ -2,7 +2,6 @@
 
 import socket
 from enum import StrEnum
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
@@ -438,7 +437,8 @@ class Metrics(Section):
     """The page that Prometheus reads."""
 
     listen: Listen = Field(
-        Endpoint(IPv4Address("127.0.0.1"), 9310),
+        "127.0.0.1:9310",
+        validate_default=True,
         description="Address and port. A change needs a restart.",
     )
     devices: int = Field(50, ge=0, le=1000, description="How many devices have a series of their own; 0 for none.")
