@@ -13,7 +13,7 @@ SUPERVISOR = "ENFORCER_SUPERVISOR"
 
 
 def notify(state: str) -> None:
-    """Tell whoever started this process, if it asked to be told: `READY=1`, `RELOADING=1`, `STOPPING=1`."""
+    """Tell whoever started this process, if it asked: `READY=1`, `STOPPING=1`, and while it lives `WATCHDOG=1`."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return

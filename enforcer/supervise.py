@@ -1,4 +1,4 @@
-"""`enforcer run`: starts the hub and the workers, watches them, replaces the ones that end, stops them in order.
+"""`enforcer run`: starts the hub and the workers, replaces the ones that end or hang, stops them in order.
 
 The hub comes first, since it compiles the policy that workers need, and goes last, so that it records what they
 blocked until the end.
@@ -10,17 +10,18 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from enforcer.control import ask
 from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
-from enforcer.hub.control import ask
 from enforcer.notify import SUPERVISOR, listen
 
 READY_S = 60.0  # to compile a million names on a slow machine
 STOP_S = 10.0
+SILENT_S = 30.0  # a process that has said so long that it lives, and then nothing, is stuck
 BACK_OFF_MIN_S, BACK_OFF_MAX_S = 0.1, 5.0
 STEADY_S = 60.0  # having lived so long, the next restart is at once again
 WRONG_USE = 2  # the exit status for a mistake that no restart mends
@@ -38,19 +39,28 @@ class Child:
     restarts: int = 0
     process: asyncio.subprocess.Process | None = None
     up: bool = False
+    heard: float | None = None  # when it last said that it lives; None: it never has
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
 
 class Supervisor:
-    """Keeps one hub and the DNS workers alive.
+    """Keeps one hub and the workers alive.
 
-    config: what the hub reads. accepted: where it puts what it has accepted, which is what workers read: one that is
-    replaced must not meet a file that is being edited. run: the folder for sockets, where the hub's is as well.
+    workers: the kind and number of each. config: what the hub reads. accepted: where it puts what it has accepted,
+    which is what workers read: one that is replaced must not meet a file that is being edited. run: the folder for
+    sockets, where the hub's is as well.
     """
 
     def __init__(
-        self, *, config: Path, accepted: Path, run: Path, control: Path, workers: int, steady: Callable[[], float]
+        self,
+        *,
+        config: Path,
+        accepted: Path,
+        run: Path,
+        control: Path,
+        workers: Iterable[tuple[str, int]],
+        steady: Callable[[], float],
     ) -> None:
         self._run = run
         self._control = control
@@ -59,7 +69,7 @@ class Supervisor:
         self._failed: EnforcerError | None = None
         self._tasks = asyncio.TaskGroup()
         self._hub = self._child("hub", "hub", config)
-        self._workers = [self._child("dns", f"dns-{number}", accepted, number) for number in range(workers)]
+        self._workers = [self._child(kind, f"{kind}-{number}", accepted, number) for kind, number in workers]
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Run until SIGTERM or SIGINT. ready: called when everything answers.
@@ -77,8 +87,10 @@ class Supervisor:
             raise Unavailable(f"{self._run}: cannot be made ({error.strerror})") from error
         async with self._tasks:
             announced = self._tasks.create_task(self._start(ready))
+            watch = self._tasks.create_task(self._watch())
             await self._stop.wait()
             announced.cancel()
+            watch.cancel()
             await self._end(self._workers)
             await self._end([self._hub])
         if self._failed is not None:
@@ -130,7 +142,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         path = self._run / f"notify-{child.name}"
         environment = {**os.environ, "NOTIFY_SOCKET": str(path), SUPERVISOR: str(os.getpid())}
-        child.up = False
+        child.up, child.heard = False, None
         with listen(path) as sock:
             process = await asyncio.create_subprocess_exec(*child.command, env=environment, start_new_session=True)
             child.process = process
@@ -148,7 +160,10 @@ class Supervisor:
 
     def _heard(self, child: Child, sock: socket.socket) -> None:
         """A process has said something to its NOTIFY_SOCKET."""
-        if b"READY=1" not in sock.recv(4096) or child.process is None:
+        said = sock.recv(4096)
+        if b"WATCHDOG=1" in said:
+            child.heard = self._steady()
+        if b"READY=1" not in said or child.process is None:
             return
         child.up = True
         child.ready.set()
@@ -160,6 +175,17 @@ class Supervisor:
         if not child.up and child.process is not None:
             _log.error("process event=not_ready name=%s after_s=%d", child.name, READY_S)
             _signal(child, signal.SIGKILL)
+
+    async def _watch(self) -> None:
+        """Kill a process that lives but does nothing any more; `_keep` starts it again."""
+        while True:
+            await asyncio.sleep(SILENT_S / 10)
+            for child in (self._hub, *self._workers):
+                if child.process is None or child.heard is None or self._steady() - child.heard < SILENT_S:
+                    continue
+                _log.error("process event=stuck name=%s silent_s=%d", child.name, SILENT_S)
+                child.heard = None
+                _signal(child, signal.SIGKILL)
 
     def _tell(self, child: Child) -> None:
         """Let the hub show it; that must never be in the way."""

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.control import Answer, Request, control_socket
 from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
 from enforcer.folders import Folders
-from enforcer.hub.control import Answer, Request, control_socket
 from enforcer.supervise import STEADY_S, Child, Supervisor
 
-# The words of its file: ready (says so), exit N, deaf (to SIGTERM), slow (to end). Its journal says what happened.
+# The words of its file: ready (says so), alive (says so once), exit N, deaf (to SIGTERM), slow (to end).
+# Its journal says what happened.
 CHILD = """\
 import os, signal, socket, sys, time
 folder, name = os.path.dirname(sys.argv[0]), sys.argv[1]
@@ -39,7 +40,10 @@ if "ready" in words:
     write("ready")
     where, file = os.path.split(os.environ["NOTIFY_SOCKET"])
     os.chdir(where)  # its path may be too long
-    socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", file)
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.sendto(b"READY=1", file)
+    if "alive" in words:
+        told.sendto(b"WATCHDOG=1", file)
 if "exit" in words:
     os._exit(int(words[words.index("exit") + 1]))
 while True:
@@ -92,7 +96,7 @@ class Stage:
             accepted=self.folder / "script",
             run=self.folders.run,
             control=self.folders.control,
-            workers=self.workers,
+            workers=[("dns", number) for number in range(self.workers)],
             steady=steady,
         )
         running = self.supervisor.run(lambda: self.was_ready.extend(self.events()))
@@ -223,7 +227,7 @@ def test_the_hub_reads_the_configuration_and_workers_what_the_hub_accepted() -> 
         accepted=Path("its.yaml"),
         run=Path("run"),
         control=Path("control"),
-        workers=2,
+        workers=[("dns", 0), ("dns", 1)],
         steady=lambda: 0.0,
     )
     python = (sys.executable, "-P", "-m", "enforcer")
@@ -245,6 +249,23 @@ def test_a_killed_child_is_replaced_and_the_others_go_on(stage: Stage) -> None:
 
     stage.play(scene)
     assert sorted(stage.events("starts")) == sorted(["hub starts", "dns-0 starts"] * 2 + ["dns-1 starts"])
+
+
+def test_a_child_that_lives_but_says_so_no_more_is_replaced(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("enforcer.supervise.SILENT_S", 0.2)
+    stage.let("dns-1", "ready alive")
+    now = iter(range(1000))
+
+    async def scene() -> None:
+        await stage.ready()
+        stuck = stage.pid("dns-1")
+        await until(lambda: stage.pid("dns-1") != stuck, "another")
+
+    stage.play(scene, steady=lambda: next(now) / 10)
+    assert logged(caplog, "stuck")
+    assert stage.events("starts").count("dns-0 starts") == 1
 
 
 def test_the_hub_is_told_of_every_start_and_end_and_a_new_hub_of_everybody(stage: Stage) -> None:

@@ -110,6 +110,56 @@ class Block:
             realm=realm,
         )
 
+    @classmethod
+    def of_connection(
+        cls,
+        verdict: Verdict,
+        *,
+        ruleset: str,
+        layer: Layer,
+        name: Name | None,
+        via: str | None,
+        alpn: tuple[str, ...] | None,
+        ech: bool | None,
+        response: Response,
+        transport: str,
+        dest_ip: str | None,
+        dest_port: int | None,
+        realm: str,
+    ) -> "Block | None":
+        """The block of one connection, request or packet; None for a verdict that allows.
+
+        via: the address that matched instead of the name. response: how it was refused; an observed one has none.
+        transport: `tcp` or `udp`. dest_ip: as the device asked for it.
+        """
+        rule = verdict.rule
+        if verdict.action is Action.ALLOW or rule is None:
+            return None
+        blocked = verdict.action is Action.BLOCK
+        return cls(
+            layer=layer,
+            action=Recorded.BLOCKED if blocked else Recorded.OBSERVED,
+            response=response if blocked else None,
+            service=rule.service,
+            part=rule.part,
+            evidence=rule.evidence.value,
+            ban=rule.ban,
+            ruleset=ruleset,
+            rule=rule.id,
+            rule_kind=rule.kind.value,
+            name=None if name is None else display(name),
+            via=via,
+            qtype=None,
+            rcode=None,
+            ede=None,
+            alpn=alpn,
+            ech=ech,
+            transport=transport,
+            dest_ip=dest_ip,
+            dest_port=dest_port,
+            realm=realm,
+        )
+
 
 FIELDS: tuple[str, ...] = tuple(Block.__dataclass_fields__)
 
@@ -120,31 +170,38 @@ def encode_block(block: Block) -> bytes:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")[:-1]
 
 
-def with_client(encoded: bytes, client_ip: str | None, client_port: int | None) -> bytes:
-    """A whole spool entry; None for a client that must not be written down."""
+def with_client(encoded: bytes, client_ip: str | None, client_port: int | None, shown: str | None = None) -> bytes:
+    """A whole spool entry; None for a client that must not be written down. shown: as in `Entry`."""
     if client_ip is None:
-        return encoded + b",null,null]"
-    return b'%b,"%b",%d]' % (encoded, client_ip.encode("ascii"), client_port or 0)
+        return encoded + b",null,null,null]"
+    proof = b"null" if shown is None else b'"%b"' % shown.encode("ascii")
+    return b'%b,"%b",%d,%b]' % (encoded, client_ip.encode("ascii"), client_port or 0, proof)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A spool entry read back: the block and the client's address (None before the users were told)."""
+    """A spool entry read back: the block and the client's address (None before the users were told).
+
+    shown: what the client has shown of itself beside its address, None for nothing: `certificate:HEX` (SHA-256 of its
+    certificate in DER), `token:HEX` (SHA-256 of its token in lower case), or `edns:CODE:HEX` (an option that a
+    trusted forwarder has added).
+    """
 
     block: Block
     client_ip: str | None
     client_port: int | None
+    shown: str | None = None
 
 
 def decode_entry(data: bytes) -> Entry:
     """Read what `with_client` wrote. Raises Corrupt when the bytes are anything else."""
     try:
-        *values, client_ip, client_port = json.loads(data)
+        *values, client_ip, client_port, shown = json.loads(data)
         raw = dict(zip(FIELDS, values, strict=True))
         raw["layer"] = Layer(raw["layer"])
         raw["action"] = Recorded(raw["action"])
         raw["response"] = None if raw["response"] is None else Response(raw["response"])
         raw["alpn"] = None if raw["alpn"] is None else tuple(raw["alpn"])
-        return Entry(Block(**raw), client_ip, client_port)
+        return Entry(Block(**raw), client_ip, client_port, shown)
     except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"spool entry of {len(data)} octets cannot be read: {error}") from error

@@ -27,7 +27,7 @@ from enforcer.folders import Folders
 from enforcer.hub.lock import hub_lock
 from enforcer.policy.names import display, parse
 from enforcer.policy.verdict import Layer
-from enforcer.processes import utc_now
+from enforcer.processes.clock import utc_now
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}

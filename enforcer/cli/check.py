@@ -20,7 +20,8 @@ from enforcer.policy.names import parse
 from enforcer.policy.protections import Protection, covers
 from enforcer.policy.rules import Evidence, Mode, Rule
 from enforcer.policy.verdict import Action, Client, Destination, Layer, Verdict
-from enforcer.processes import bindings_of, utc_now
+from enforcer.processes.clock import utc_now
+from enforcer.processes.hub import bindings_of
 
 _WRONG_USE = 2
 _MEANING = {

@@ -15,7 +15,8 @@ from enforcer.config.load import check_services
 from enforcer.devices.device import Binding
 from enforcer.errors import Mistake, Mistakes
 from enforcer.policy.selftest import self_test
-from enforcer.processes import bindings_of, settings_of, utc_now
+from enforcer.processes.clock import utc_now
+from enforcer.processes.hub import bindings_of, settings_of
 
 
 @click.group()

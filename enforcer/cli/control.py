@@ -11,10 +11,10 @@ import click
 from enforcer.cli.context import config_option, json_option, look_into
 from enforcer.cli.output import Value, print_facts, print_json, print_table, say, second
 from enforcer.config.model import Config
+from enforcer.control import ask
 from enforcer.counters import read_counters, word
 from enforcer.errors import Corrupt, Unavailable
 from enforcer.folders import Folders
-from enforcer.hub.control import ask
 from enforcer.orders import decode_orders
 
 _WORKER_COLUMNS = ("process", "pid", "up", "restarts", "generation", "heartbeat", "spool bytes")

@@ -14,7 +14,7 @@ from enforcer.cli.output import print_facts, print_json, print_table
 from enforcer.config.values import quoted, short
 from enforcer.devices.device import Binding
 from enforcer.errors import EnforcerError, Unavailable
-from enforcer.processes import bindings_of
+from enforcer.processes.hub import bindings_of
 
 
 @click.group()

@@ -28,7 +28,8 @@ from enforcer.policy.names import display
 from enforcer.policy.rules import Kind, Rule
 from enforcer.policy.thirdparty import ThirdParty
 from enforcer.policy.verdict import Destination
-from enforcer.processes import settings_of, utc_now
+from enforcer.processes.clock import utc_now
+from enforcer.processes.hub import settings_of
 
 _SOON = timedelta(days=90)
 

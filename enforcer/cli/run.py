@@ -19,12 +19,13 @@ from enforcer.notify import end_with_supervisor, notify
 def run(config: Path | None, demo: bool) -> None:
     """Start everything on this machine, and keep it running.
 
-    The hub and one resolver process for each CPU are started, watched and replaced when they end. SIGTERM stops them
-    in order; SIGHUP reloads.
+    The hub, one resolver process for each CPU, and whatever else the configuration asks for are started, watched, and
+    replaced when they end or hang. SIGTERM stops them in order; SIGHUP reloads.
 
     Example: enforcer run --config /etc/enforcer/enforcer.yaml
     """
-    from enforcer.processes import CLOCK, workers_of  # noqa: PLC0415 (slow to load; other commands need not wait)
+    from enforcer.processes.clock import CLOCK  # noqa: PLC0415 (slow to load; other commands need not wait)
+    from enforcer.processes.plan import plan  # noqa: PLC0415
     from enforcer.supervise import Supervisor  # noqa: PLC0415
 
     _log_to_stderr()
@@ -35,7 +36,7 @@ def run(config: Path | None, demo: bool) -> None:
         accepted=folders.accepted,
         run=folders.run,
         control=folders.control,
-        workers=workers_of(loaded),
+        workers=plan(loaded),
         steady=CLOCK.steady,
     )
 
@@ -57,12 +58,12 @@ def dns(config: Path | None, worker: int) -> None:
 
     Example: enforcer dns --worker 0
     """
-    from enforcer.processes import DnsWorker  # noqa: PLC0415 (slow to load; other commands need not wait)
+    from enforcer.processes.dns import dns_worker  # noqa: PLC0415 (slow to load; other commands need not wait)
 
     _log_to_stderr()
     end_with_supervisor()
     _, loaded = load_config(config, files=False)
-    asyncio.run(DnsWorker(loaded, worker).run(lambda: notify("READY=1")))
+    asyncio.run(dns_worker(loaded, worker).run(lambda: notify("READY=1")))
 
 
 @click.command()
@@ -72,7 +73,7 @@ def hub(config: Path | None) -> None:
 
     Example: enforcer hub
     """
-    from enforcer.processes import make_hub  # noqa: PLC0415 (slow to load; other commands need not wait)
+    from enforcer.processes.hub import make_hub  # noqa: PLC0415 (slow to load; other commands need not wait)
 
     _log_to_stderr()
     end_with_supervisor()

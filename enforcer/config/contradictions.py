@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator
 from itertools import combinations
 
 from enforcer.config.document import KeyPath
-from enforcer.config.model import Config, Demand, Listener, UnknownToken
+from enforcer.config.model import Config
+from enforcer.config.resolver import Demand, Listener, UnknownToken
 from enforcer.config.values import Upstream, instead, quoted, short
 from enforcer.counters import UPSTREAMS_MAX
 from enforcer.policy.rules import Answer

@@ -9,7 +9,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from enforcer.config.document import KeyPath
-from enforcer.config.model import Config, Section
+from enforcer.config.model import Config
+from enforcer.config.section import Section
 from enforcer.config.values import instead, quoted
 
 

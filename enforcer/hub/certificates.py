@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from enforcer.config.model import Listener
+from enforcer.config.resolver import Listener
 
 
 def expiries(listeners: Iterable[Listener]) -> dict[str, float]:

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import uvicorn
+from prometheus_client import Metric
 from starlette.applications import Starlette
 
 from enforcer import __version__
@@ -23,6 +24,7 @@ from enforcer.attempts.spool import segments
 from enforcer.config.describe import needs_restart, show
 from enforcer.config.model import Config, upstream_labels
 from enforcer.config.values import Endpoint
+from enforcer.control import Answer, Operation, Request, control_socket, number_of, text_of
 from enforcer.counters import DROPS, read_counters, word
 from enforcer.devices.device import Address, Binding
 from enforcer.devices.registry import Registry
@@ -30,13 +32,14 @@ from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
 from enforcer.folders import Folders
 from enforcer.hub.certificates import expiries
 from enforcer.hub.compiler import Compiled
-from enforcer.hub.control import Answer, Request, control_socket, number_of, text_of
 from enforcer.hub.lock import hub_lock
 from enforcer.hub.metrics import WINDOWS, PolicyFacts, Snapshot, alive, metrics_app
 from enforcer.hub.orders import RENEW_S, OrderBook, grants_for
 from enforcer.hub.recorder import BATCH, Recorder, Total
 from enforcer.hub.resume import replace_file
+from enforcer.notify import notify
 from enforcer.orders import Grant
+from enforcer.part import Means, Part
 
 POLL_S = 0.1
 FOLLOW_S = 5.0  # within which a worker follows new orders, or is taken to be stuck
@@ -87,9 +90,15 @@ class _Devices:
 class Hub:
     """Everything the hub holds. Time comes from `clock`, an aware UTC datetime."""
 
-    def __init__(self, inputs: Inputs, clock: Callable[[], datetime]) -> None:
-        """Read the configuration and what it names. Raises Mistakes or Unavailable."""
-        self._inputs, self._clock = inputs, clock
+    def __init__(
+        self, inputs: Inputs, clock: Callable[[], datetime], parts: Callable[[Means], Sequence[Part]] = lambda _: ()
+    ) -> None:
+        """Read the configuration and what it names. parts: made once the log is open.
+
+        Raises Mistakes or Unavailable.
+        """
+        self._inputs, self._clock, self._make_parts = inputs, clock, parts
+        self._parts: tuple[Part, ...] = ()
         self._started = clock()
         self._loads: Counter[str] = Counter()
         self._loaded = self._load()
@@ -111,7 +120,7 @@ class Hub:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with hub_lock(folders.run / "hub.lock"), _listening(self.config.metrics.listen) as sock:
             self._open()
-            operations = {
+            operations: dict[str, Operation] = {
                 "ping": self._op_ping,
                 "status": self._op_status,
                 "reload": self._op_reload,
@@ -119,15 +128,18 @@ class Hub:
                 "resume": self._op_resume,
                 "worker": self._op_worker,
             }
+            for part in self._parts:
+                operations.update(part.operations)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stopping.set)
             try:
                 async with control_socket(folders.control, operations), asyncio.TaskGroup() as tasks:
                     loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self._hang_up()))
-                    server = _page(metrics_app(self.snapshot, self.health))
+                    server = _page(metrics_app(self.snapshot, self.health, self._part_metrics))
                     page = tasks.create_task(server.serve(sockets=[sock]))
-                    upkeep = [tasks.create_task(each()) for each in (self._record, self._index_log, self._upkeep)]
+                    work = [self._record, self._index_log, self._upkeep, *(part.run for part in self._parts)]
+                    upkeep = [tasks.create_task(each()) for each in work]
                     ready()
                     await self._stopping.wait()
                     for task in upkeep:
@@ -225,9 +237,20 @@ class Hub:
         }
         self._recorder.record("start", detail, now)
         self._recorder.record("configuration", {"sha256": _digest(config)}, now)
+        means = Means(config, folders, self._clock, self._plan_event, self._log)
+        self._parts = tuple(self._make_parts(means))
         _log.info("hub event=started ruleset=%s log_sequence=%d", compiled.ruleset, self._log.seq)
 
+    def _plan_event(self, event: str, detail: Mapping[str, object]) -> None:
+        self._recorder.record(event, detail, self._clock())
+
+    def _part_metrics(self) -> Iterator[Metric]:
+        for part in self._parts:
+            yield from part.metrics()
+
     def _close(self) -> None:
+        for part in reversed(self._parts):
+            part.close()
         now = self._clock()
         self._recorder.record("stop", {"version": __version__, "pid": os.getpid()}, now)
         self._recorder.poll(_ms(now), now)
@@ -301,6 +324,7 @@ class Hub:
                     renewed = now
             except OSError as error:
                 _log.error("orders event=not_written error=%s", error.strerror)
+            notify("WATCHDOG=1")
             await asyncio.sleep(1)
 
     def _order(self, now: datetime) -> None:
@@ -377,6 +401,8 @@ class Hub:
                     yield f"{name}: follows older orders, of generation {words[word('worker_generation')]}"
             elif process is not None and process.up:
                 yield f"{name}: no heartbeat"
+        for part in self._parts:
+            yield from part.problems()
 
     async def _op_reload(self, request: Request) -> Answer:
         """A policy with mistakes is refused, and what ran before goes on."""
@@ -397,6 +423,8 @@ class Hub:
             self._recorder.record("reload", {"old": old.compiled.ruleset, "new": new, "who": who}, now)
             if _digest(loaded.config) != _digest(old.config):
                 self._recorder.record("configuration", {"sha256": _digest(loaded.config)}, now)
+            for part in self._parts:
+                part.follow(loaded.config)
             followed = await self._followed()
             _log.info("hub event=reloaded ruleset=%s followed=%s", new, followed)
             restart = needs_restart(self.config, loaded.config)

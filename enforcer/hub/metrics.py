@@ -84,8 +84,8 @@ class Snapshot:
 class Page(Collector):
     """Turns a snapshot into families."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        self._snapshot = snapshot
+    def __init__(self, snapshot: Callable[[], Snapshot], more: Callable[[], Iterable[Metric]] = tuple) -> None:
+        self._snapshot, self._more = snapshot, more
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not take a snapshot."""
@@ -101,12 +101,18 @@ class Page(Collector):
                 yield _counted(family, now)
         yield from _attempts(now)
         yield from _hub(now)
+        yield from self._more()
 
 
-def metrics_app(snapshot: Callable[[], Snapshot], health: Callable[[], str | None]) -> Starlette:
-    """The ASGI application: `/metrics`, and `/healthz`, which is 503 with the reason while `health` gives one."""
+def metrics_app(
+    snapshot: Callable[[], Snapshot], health: Callable[[], str | None], more: Callable[[], Iterable[Metric]] = tuple
+) -> Starlette:
+    """The ASGI application: `/metrics`, and `/healthz`, which is 503 with the reason while `health` gives one.
+
+    more: families beside those of the snapshot.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Page(snapshot))
+    registry.register(Page(snapshot, more))
 
     async def page(request: Request) -> Response:
         encoder, content_type = choose_encoder(request.headers.get("accept", ""))

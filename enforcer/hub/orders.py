@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from enforcer.config.model import Exemption
+from enforcer.config.policy import Exemption
 from enforcer.devices.device import Address, Binding
 from enforcer.errors import Corrupt
 from enforcer.hub.resume import replace_file

@@ -316,8 +316,7 @@ class Recorder:
 
         Many clients share a block, and the bytes of an entry up to the client tell which.
         """
-        shared, _, _ = entry.rpartition(b",")
-        shared, _, _ = shared.rpartition(b",")
+        shared = entry.rsplit(b",", 3)[0]
         block = self._blocks.get(shared)
         if block is None:
             read = decode_entry(entry)
@@ -327,7 +326,7 @@ class Recorder:
             self._blocks[shared] = block
             return block, (read.client_ip, read.client_port)
         try:
-            client_ip, client_port = json.loads(b"[" + entry[len(shared) + 1 :])
+            client_ip, client_port, _ = json.loads(b"[" + entry[len(shared) + 1 :])
         except ValueError as error:
             raise Corrupt(f"spool entry of {len(entry)} octets has no client: {error}") from error
         return block, (client_ip, client_port)

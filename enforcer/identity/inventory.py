@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from enforcer.config.model import Realm
+from enforcer.config.policy import Realm
 from enforcer.config.values import instead, is_identifier, parse_network, quoted, short
 from enforcer.devices.device import Binding, Network, Source
 from enforcer.errors import Mistake, Mistakes, Unavailable

@@ -60,6 +60,52 @@ def test_an_observed_question_was_not_answered_by_us() -> None:
     assert (block.action, block.response, block.rcode, block.ede) == (Recorded.OBSERVED, None, None, None)
 
 
+def of_connection(verdict: Verdict) -> Block | None:
+    return Block.of_connection(
+        verdict,
+        ruleset="0123456789ab",
+        layer=Layer.TLS,
+        name=QNAME,
+        via=None,
+        alpn=("h2",),
+        ech=True,
+        response=Response.ALERT,
+        transport="tcp",
+        dest_ip="192.0.2.9",
+        dest_port=443,
+        realm="lab",
+    )
+
+
+def test_a_refused_connection_is_described_by_its_rule_and_where_it_went() -> None:
+    assert of_connection(Verdict(Action.BLOCK, RULE)) == replace(
+        BLOCK,
+        layer=Layer.TLS,
+        response=Response.ALERT,
+        evidence="web",
+        ban="ban-9",
+        qtype=None,
+        rcode=None,
+        ede=None,
+        alpn=("h2",),
+        ech=True,
+        transport="tcp",
+        dest_ip="192.0.2.9",
+        dest_port=443,
+    )
+
+
+def test_an_observed_connection_went_through() -> None:
+    block = of_connection(Verdict(Action.OBSERVE, RULE))
+    assert block is not None
+    assert (block.action, block.response) == (Recorded.OBSERVED, None)
+
+
+@pytest.mark.parametrize("rule", [None, RULE])
+def test_an_allowed_connection_cannot_be_written_down(rule: Rule | None) -> None:
+    assert of_connection(Verdict(Action.ALLOW, rule)) is None
+
+
 @pytest.mark.parametrize("rule", [None, RULE])
 def test_what_is_allowed_cannot_be_written_down(rule: Rule | None) -> None:
     assert of_question(Verdict(Action.ALLOW, rule)) is None
@@ -82,19 +128,23 @@ BLOCKS = st.builds(
 )
 
 
-@given(block=BLOCKS, address=st.ip_addresses(), port=st.integers(0, 65_535))
-def test_decoding_undoes_encoding(block: Block, address: object, port: int) -> None:
-    assert decode_entry(with_client(encode_block(block), str(address), port)) == Entry(block, str(address), port)
+SHOWN = st.none() | st.from_regex(r"(certificate|token|edns:65001):[0-9a-f]{1,64}", fullmatch=True)
+
+
+@given(block=BLOCKS, address=st.ip_addresses(), port=st.integers(0, 65_535), shown=SHOWN)
+def test_decoding_undoes_encoding(block: Block, address: object, port: int, shown: str | None) -> None:
+    entry = with_client(encode_block(block), str(address), port, shown)
+    assert decode_entry(entry) == Entry(block, str(address), port, shown)
 
 
 @given(block=BLOCKS)
 def test_a_client_that_must_not_be_written_down_is_not(block: Block) -> None:
-    assert decode_entry(with_client(encode_block(block), None, None)) == Entry(block, None, None)
+    assert decode_entry(with_client(encode_block(block), None, None, "token:00")) == Entry(block, None, None)
 
 
 def test_clients_of_one_block_share_the_entry_up_to_the_client() -> None:
     first, second = (with_client(encode_block(BLOCK), f"192.0.2.{n}", n) for n in (1, 2))
-    assert first.rsplit(b",", 2)[0] == second.rsplit(b",", 2)[0] == encode_block(BLOCK)
+    assert first.rsplit(b",", 3)[0] == second.rsplit(b",", 3)[0] == encode_block(BLOCK)
 
 
 @given(data=st.binary())

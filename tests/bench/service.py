@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from enforcer.hub.control import ask
+from enforcer.control import ask
 from tests.bench import peers, questions
 from tests.bench.load import probe
 from tests.bench.peers import Peer, Place

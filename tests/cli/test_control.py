@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.control import Answer, Operation, Request, control_socket
 from enforcer.counters import Counters, word
 from enforcer.errors import Mistake, Mistakes
 from enforcer.folders import Folders
-from enforcer.hub.control import Answer, Operation, Request, control_socket
 from enforcer.orders import Orders, Pause, encode_orders
 from tests.cli.site import Run
 from tests.records import NOON_MS, moment

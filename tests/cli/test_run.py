@@ -47,8 +47,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         return fake
 
     monkeypatch.setattr("enforcer.supervise.Supervisor", supervisor)
-    monkeypatch.setattr("enforcer.processes.DnsWorker", worker)
-    monkeypatch.setattr("enforcer.processes.make_hub", hub)
+    monkeypatch.setattr("enforcer.processes.dns.dns_worker", worker)
+    monkeypatch.setattr("enforcer.processes.hub.make_hub", hub)
     return fake
 
 
@@ -84,13 +84,13 @@ def test_run_supervises_the_configured_number_of_workers_and_says_when_all_is_re
         "accepted": site / "data/run/enforcer.yaml",
         "run": site / "data/run",
         "control": site / "data/run/control.sock",
-        "workers": 3,
+        "workers": (("dns", 0), ("dns", 1), ("dns", 2)),
     }
 
 
 def test_run_has_a_worker_for_each_cpu_unless_told_otherwise(run: Run, site: Path, started: Started) -> None:
     run("run")
-    assert started.made["workers"] == len(os.sched_getaffinity(0))
+    assert started.made["workers"] == tuple(("dns", number) for number in range(len(os.sched_getaffinity(0))))
 
 
 def test_run_does_not_end_with_a_supervisor_of_its_own(

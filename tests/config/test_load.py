@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 
 from enforcer.config.load import check_services, load
-from enforcer.config.model import Config, Section
+from enforcer.config.model import Config
+from enforcer.config.section import Section
 from enforcer.errors import Mistake, Mistakes, Unavailable
 from enforcer.policy.rules import Mode
 

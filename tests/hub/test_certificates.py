@@ -2,7 +2,7 @@ import ipaddress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from enforcer.config.model import Listener
+from enforcer.config.resolver import Listener
 from enforcer.config.values import Endpoint
 from enforcer.hub.certificates import expiries
 from tests.certificates import Authority

@@ -5,25 +5,28 @@ import os
 import signal
 import socket
 import urllib.request
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import cast
 
 import pytest
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 
 from enforcer.attempts.log import DayLog, days, verify_log
 from enforcer.attempts.spool import Spool
 from enforcer.config.load import load
 from enforcer.config.model import Config
+from enforcer.control import Operation, ask
 from enforcer.counters import Counters, word
 from enforcer.devices.device import Binding
 from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
 from enforcer.hub.compiler import Compiled
-from enforcer.hub.control import ask
 from enforcer.hub.hub import Hub, Inputs
 from enforcer.orders import decode_orders
+from enforcer.part import Means, Part
 from tests.records import NOON_MS, logged, moment, registry, spooled
 
 CONFIG = """
@@ -60,6 +63,7 @@ class Site:
     policy: str = "ab" * 32
     wrong: EnforcerError | None = None
     bindings: tuple[Binding, ...] = registry(("dev-1", "192.0.2.1")).bindings
+    parts: Callable[[Means], Sequence[Part]] = lambda _: ()
 
     def __post_init__(self) -> None:
         (self.folder / "chat.yaml").touch()
@@ -76,7 +80,7 @@ class Site:
 
     def hub(self) -> Hub:
         inputs = Inputs(lambda: load(self.folder / "enforcer.yaml"), lambda _: self.bindings, self.compile)
-        return Hub(inputs, self.clock)
+        return Hub(inputs, self.clock, self.parts)
 
     def run(self, visit: Callable[["Site"], Awaitable[None]]) -> None:
         """Run a hub while a visit lasts, and stop it as a supervisor does."""
@@ -248,6 +252,60 @@ def test_a_policy_with_mistakes_is_refused_and_the_old_one_stays(site: Site) -> 
 
     site.run(visit)
     assert len(site.events("reload")) == 1
+
+
+class Bell(Part):
+    """Counts how often it is rung, and rings itself once."""
+
+    def __init__(self, means: Means) -> None:
+        self.means, self.rung, self.life = means, 0, list[str]()
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        return {"ring": self.ring}
+
+    async def ring(self, _: Mapping[str, object]) -> Mapping[str, object]:
+        self.rung += 1
+        self.means.record("rung", {"times": self.rung})
+        return {"times": self.rung}
+
+    async def run(self) -> None:
+        self.life.append("runs")
+        await self.ring({})
+        await asyncio.Event().wait()
+
+    def follow(self, config: Config) -> None:
+        self.life.append("follows")
+
+    def metrics(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("enforcer_bell_rung", "How often", value=self.rung)
+
+    def problems(self) -> Iterator[str]:
+        yield "it is loud"
+
+    def close(self) -> None:
+        self.life.append("closes")
+
+
+def test_a_part_runs_answers_is_shown_and_follows_the_configuration(site: Site) -> None:
+    bells: list[Bell] = []
+
+    def parts(means: Means) -> Sequence[Part]:
+        bells.append(Bell(means))
+        return bells
+
+    site.parts = parts
+
+    async def visit(site: Site) -> None:
+        await site.until(lambda: bool(site.events("rung")))
+        assert await site.ask(op="ring") == {"times": 2}
+        assert await site.shows("enforcer_bell_rung 2.0")
+        assert "it is loud" in cast(list[str], (await site.ask(op="status"))["problems"])
+        await site.ask(op="reload")
+
+    site.run(visit)
+    assert site.events("rung") == [{"times": 1}, {"times": 2}]
+    assert bells[0].life == ["runs", "follows", "closes"]
 
 
 def test_a_hang_up_reloads(site: Site) -> None:

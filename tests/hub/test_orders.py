@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.config.model import Exemption
+from enforcer.config.policy import Exemption
 from enforcer.devices.device import Binding, Source
 from enforcer.hub.orders import RENEW_S, OrderBook, grants_for
 from enforcer.orders import GRANT_S, Grant, Pause, decode_orders

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.config.model import Realm
+from enforcer.config.policy import Realm
 from enforcer.devices.device import Binding, Source
 from enforcer.devices.registry import Registry
 from enforcer.errors import Mistake, Mistakes, Unavailable

@@ -11,7 +11,7 @@ from enforcer.config.values import Endpoint
 from enforcer.counters import Transport
 from enforcer.devices.device import Network
 from enforcer.policy.rules import Mode
-from enforcer.processes import tcp_socket
+from enforcer.processes.sockets import tcp_socket
 from enforcer.resolver.admission import Admission
 from enforcer.resolver.clients import Directory, Realm
 from enforcer.resolver.credentials import Credentials, TlsFiles

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.control import REQUEST_MAX, Answer, Request, ask, control_socket, number_of, text_of
 from enforcer.errors import EnforcerError, Malformed, Unavailable
-from enforcer.hub.control import REQUEST_MAX, Answer, Request, ask, control_socket, number_of, text_of
 
 
 async def echo(request: Request) -> Answer:

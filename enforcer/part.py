@@ -1,0 +1,56 @@
+"""What the hub is made of, beside the recorder: one part for each thing that it does."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from prometheus_client import Metric
+
+from enforcer.attempts.log import DayLog
+from enforcer.config.model import Config
+from enforcer.control import Operation
+from enforcer.folders import Folders
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a part works with.
+
+    config: what the hub was started with. clock: an aware UTC datetime. record: plans an event for the log, which the
+    hub writes within a moment; `detail` has short plain JSON values. log: to be read; only the recorder writes to it.
+    """
+
+    config: Config
+    folders: Folders
+    clock: Callable[[], datetime]
+    record: Callable[[str, Mapping[str, object]], None]
+    log: DayLog
+
+
+class Part:
+    """One thing that the hub does. What a part does not need it leaves as it is here.
+
+    All methods are called in the hub's loop, in this order; none may block it.
+    """
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """What the control socket can ask for, by name."""
+        return {}
+
+    async def run(self) -> None:
+        """Work until cancelled. An error that gets out ends the hub: catch where something can be done about it."""
+
+    def follow(self, config: Config) -> None:
+        """A reload has put another configuration in force."""
+
+    def metrics(self) -> Iterable[Metric]:
+        """Families for Prometheus, each with every label value from its first moment on."""
+        return ()
+
+    def problems(self) -> Iterable[str]:
+        """What is wrong now, one sentence each, for `enforcer status`."""
+        return ()
+
+    def close(self) -> None:
+        """The hub ends: let go of everything. Called also when `run` never was."""

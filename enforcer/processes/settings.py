@@ -1,0 +1,136 @@
+"""From the configuration to what the resolver is made of."""
+
+import os
+from pathlib import Path
+
+from enforcer.config.model import Config
+from enforcer.config.resolver import Demand, Listener, Outside, Strategy, UnknownToken
+from enforcer.config.values import Upstream
+from enforcer.decide.dns import Manners
+from enforcer.decide.local import LocalRecords
+from enforcer.policy.names import parse
+from enforcer.resolver.admission import Admission
+from enforcer.resolver.clients import Realm
+from enforcer.resolver.credentials import Credentials, TlsFiles
+from enforcer.resolver.handler import Conduct
+from enforcer.resolver.pace import Pace
+from enforcer.resolver.upstream import Manner, nameservers
+from enforcer.wire.doh import PATH as DOH_PATH
+from enforcer.wire.svcb import service
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+
+
+def conduct_of(config: Config) -> Conduct:
+    """How the configuration wants the resolver to behave."""
+    resolver = config.resolver
+    return Conduct(
+        manners=Manners(
+            block_ttl=resolver.block_ttl,
+            ede_code=resolver.ede.code,
+            ede_text=config.ede_text,
+            mname=parse(resolver.soa.mname),
+            rname=parse(resolver.soa.rname),
+            sinkhole=resolver.sinkhole,
+            chaos=resolver.chaos,
+            designated=designated_of(config),
+        ),
+        drop_outside=resolver.outside is Outside.DROP,
+        name_clients=config.policy.notice.monitoring_notice_acknowledged,
+        max_ttl=resolver.cache.max_ttl,
+        local=LocalRecords(resolver.local.records),
+    )
+
+
+def realms_of(config: Config, listener: Listener) -> tuple[Realm, ...]:
+    """The realms that ask at a listener."""
+    return tuple(
+        Realm(realm.name, realm.networks, realm.mode, realm.ech or config.resolver.ech)
+        for realm in config.realms
+        if listener.name in realm.listeners
+    )
+
+
+def credentials_of(listener: Listener) -> Credentials | None:
+    """The TLS side of a listener; None where it has none. Raises Unavailable when its files cannot be used."""
+    if listener.certificate is None or listener.key is None:
+        return None
+    files = TlsFiles(
+        certificate=listener.certificate,
+        key=listener.key,
+        client_ca=listener.client_ca,
+        client_required=listener.client_certificates is Demand.REQUIRED,
+        tokens=listener.token_file,
+    )
+    admission = Admission(
+        tokens=listener.tokens is not None,
+        required=listener.tokens is Demand.REQUIRED,
+        strictest=listener.unknown_token is UnknownToken.STRICTEST,
+        name=listener.server_name,
+    )
+    return Credentials(listener.name, files, admission)
+
+
+def designated_of(config: Config) -> dict[str, tuple[bytes, ...]]:
+    """By realm, the encrypted ways to ask us that anybody there may take (RFC 9462 §4): DoH first, then DoT."""
+    found: dict[str, tuple[bytes, ...]] = {}
+    for realm in config.realms:
+        ways: list[bytes] = []
+        for listener in config.resolver.listeners:
+            if listener.name not in realm.listeners or listener.server_name is None or listener.demands_proof:
+                continue
+            target = parse(listener.server_name)
+            for endpoint, alpn, path in (
+                (listener.https, ("h2", "http/1.1"), f"{DOH_PATH}{{?dns}}"),
+                (listener.tls, ("dot",), None),
+            ):
+                if endpoint is not None:
+                    hints = () if endpoint.address.is_unspecified else (endpoint.address,)
+                    data = service(len(ways) + 1, target, alpn=alpn, port=endpoint.port, addresses=hints, dohpath=path)
+                    ways.append(data)
+        found[realm.name] = tuple(ways)
+    return found
+
+
+def pace_of(config: Config) -> Pace:
+    """How fast the configuration lets one client ask."""
+    limits = config.resolver.limits
+    return Pace(limits.per_client_qps, limits.burst, limits.trusted_forwarders)
+
+
+def workers_of(config: Config) -> int:
+    """How many DNS workers a configuration asks for."""
+    return config.resolver.workers or len(os.sched_getaffinity(0))
+
+
+def upstreams_of(config: Config) -> tuple[Upstream, ...]:
+    """The upstreams: as configured, else this machine's own name servers but for ourselves."""
+    upstreams = config.resolver.upstreams
+    if not upstreams:
+        ours = [endpoint for listener in config.resolver.listeners for _, endpoint in listener.endpoints]
+        upstreams = tuple(
+            upstream
+            for upstream in map(Upstream, nameservers(_text(RESOLV_CONF)))
+            if not any(upstream.reaches(endpoint) for endpoint in ours)
+        )
+    return upstreams
+
+
+def manner_of(config: Config) -> Manner:
+    """How the configuration wants upstreams asked."""
+    resolver = config.resolver
+    timeouts = resolver.timeouts
+    strategy = resolver.strategy
+    return Manner(
+        fastest=strategy is Strategy.FASTEST,
+        parallel=strategy is Strategy.PARALLEL,
+        attempt_s=timeouts.attempt_s,
+        query_s=timeouts.query_s,
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,11 @@
+from enforcer.processes.plan import enforcing, plan
+from tests.processes.site import Site
+
+
+def test_there_are_as_many_resolvers_as_configured(site: Site) -> None:
+    site.resolver["workers"] = 3
+    assert plan(site.config) == (("dns", 0), ("dns", 1), ("dns", 2))
+
+
+def test_all_that_enforce_share_the_spool(site: Site) -> None:
+    assert enforcing(site.config) == len(plan(site.config))
