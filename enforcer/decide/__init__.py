@@ -1,1 +1,4 @@
-"""Bytes to verdict, pure: what a query asks, what an answer gives away, how long it may be kept."""
+"""Bytes to verdict, pure.
+
+`dns` decides on a query and on its answer, with `cache` and `local`; `flow` on the first octets of a connection.
+"""

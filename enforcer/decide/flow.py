@@ -1,0 +1,256 @@
+"""What the first octets of a connection show, and what policy says about it.
+
+`inspect` reads what one client has sent at once; `Opening` takes it as it comes, a segment or a datagram at a time.
+Either ends in `Seen`: which layer it is and every name it shows. `judge_flow` asks the policy about all of that, and
+`judge_address` about a connection that has shown nothing yet.
+
+Who carries the connection does this with what comes out:
+
+a verdict that blocks    refuse, and record one attempt
+a verdict that observes  let it pass, and record one attempt
+ALLOW, readable          let it pass
+ALLOW, not readable      NONSENSE, and QUIC of a version that we do not know: refuse. It is what nobody sends who is
+                         not after a way round us, and the client has another way: another handshake, TCP
+ALLOW, UNKNOWN           as `proxy.unknown` says; so too a client that says nothing, which is `SILENT`
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+from enforcer.errors import Malformed
+from enforcer.policy.judge import Policy
+from enforcer.policy.names import join, parse, wire
+from enforcer.policy.rules import Port, Transport
+from enforcer.policy.verdict import Action, Address, Client, Destination, Layer, Verdict
+from enforcer.wire import http, mmtls, tls
+from enforcer.wire.name import Name
+
+BYTES_MAX = 0x8000
+"""Octets of one connection that are held until it shows where it goes; more of a ClientHello or head is nonsense."""
+
+SEGMENTS_MAX = 4096
+"""Segments or datagrams that they may come in: a ClientHello of a browser, an octet at a time, is half of it."""
+
+NAMES_MAX = 64
+"""Names that one connection may show; more are nonsense."""
+
+MMTLS = "mmtls"
+"""The fingerprint of WeChat's own transport, as lists write it."""
+
+_ALPN_MAX = 8  # protocols, and
+_PROTOCOL_MAX = 32  # octets of each, that are kept for the record
+
+
+class Shows(StrEnum):
+    """What kind of thing a connection shows.
+
+    NAME: a name, an address or a fingerprint. NO_NAME: a protocol that we know, which names nobody. NONSENSE: it begins
+    as a protocol that we know, and goes on as no server could read it, or without end. UNKNOWN: any other protocol.
+    """
+
+    NAME = "name"
+    NO_NAME = "no_name"
+    NONSENSE = "nonsense"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the first octets of a connection show.
+
+    layer: IP for UNKNOWN. names, addresses: every one that is shown, HTTP may show several. alpn: what the client
+    offers, shortened for the record. ech: whether a ClientHello has an encrypted part, or pretends to; None off TLS
+    and QUIC. path: of HTTP, in its normal form. fingerprint: as in lists.
+    """
+
+    layer: Layer
+    shows: Shows
+    names: tuple[Name, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    alpn: tuple[str, ...] = ()
+    ech: bool | None = None
+    path: str | None = None
+    fingerprint: str | None = None
+
+    @property
+    def readable(self) -> bool:
+        """False for what must not pass though no rule matches: we know the protocol, and cannot say where it goes."""
+        return self.shows is not Shows.NONSENSE and not (self.layer is Layer.QUIC and self.shows is Shows.UNKNOWN)
+
+
+UNKNOWN = Seen(Layer.IP, Shows.UNKNOWN)
+SILENT = UNKNOWN
+"""A client that waits for the server to speak first (SMTP, MySQL): nothing but the address is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The strictest verdict on one connection, and the destination it is about: its name is the one to record."""
+
+    verdict: Verdict
+    destination: Destination
+
+
+class Opening:
+    """The first octets of one connection, held until they show where it goes; bounded in octets and pieces."""
+
+    __slots__ = ("_at", "_data", "_message", "_pieces")
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._pieces = 0
+        self._at = 0  # where the TLS records end that are in _message
+        self._message = bytearray()
+
+    @property
+    def size(self) -> int:
+        """Octets taken so far."""
+        return len(self._data)
+
+    def add(self, data: bytes) -> Seen | None:
+        """Take what came next, in the order of the stream; None: it takes more to tell.
+
+        TLS records are read once, however small the pieces are; a head of HTTP is searched again for its end.
+        """
+        self._data += data
+        self._pieces += 1
+        seen = self._look()
+        if seen is None and (len(self._data) >= BYTES_MAX or self._pieces >= SEGMENTS_MAX):
+            return Seen(Layer.TLS if self._data[0] < ord(" ") else Layer.HTTP, Shows.NONSENSE)
+        return seen
+
+    def _look(self) -> Seen | None:
+        data = self._data
+        if not data:
+            return None
+        if tls.is_tls(data):
+            return self._tls()
+        known = mmtls.is_mmtls(data)
+        if known:
+            return Seen(Layer.MMTLS, Shows.NAME, fingerprint=MMTLS)
+        if known is None:
+            return None
+        known = http.is_http(data)
+        if known:
+            return _http(bytes(data))
+        return None if known is None else UNKNOWN
+
+    def _tls(self) -> Seen | None:
+        try:
+            self._at = tls.unwrap(self._data, self._at, self._message)
+            hello = tls.read_message(self._message)
+        except Malformed:
+            return Seen(Layer.TLS, Shows.NONSENSE)
+        return None if hello is None else _hello(Layer.TLS, hello)
+
+
+def inspect(data: bytes, *, transport: Transport) -> Seen | None:
+    """What a client's first octets show: the stream so far, or one datagram; None: it takes more to tell."""
+    if transport is Transport.UDP:
+        return UNKNOWN
+    return Opening().add(data)
+
+
+def judge_flow(
+    seen: Seen, address: Address | None, port: Port, *, policy: Policy, client: Client, now: datetime
+) -> Judged:
+    """What policy says about a connection to this address and port: the strictest of what it says to each name.
+
+    address: None where only a name is known, as an explicit proxy is asked for it. A name comes before the address, so
+    that the verdict tells the name's rule where both are banned.
+    """
+    judged = []
+    for name, shown in _destinations(seen, address):
+        destination = Destination(seen.layer, name, shown, port, seen.fingerprint, seen.path)
+        verdict = policy.judge(destination, client, now)
+        if verdict.action is Action.BLOCK:
+            return Judged(verdict, destination)
+        judged.append(Judged(verdict, destination))
+    return next((each for each in judged if each.verdict.action is Action.OBSERVE), judged[0])
+
+
+def judge_address(address: Address, port: Port, *, policy: Policy, client: Client, now: datetime) -> Judged:
+    """What policy says about a connection that has shown nothing but where it goes, as its first packet does."""
+    destination = Destination(Layer.IP, address=address, port=port)
+    return Judged(policy.judge(destination, client, now), destination)
+
+
+def _destinations(seen: Seen, address: Address | None) -> Iterator[tuple[Name | None, Address | None]]:
+    """Each name with the address that the connection goes to, then each address that it names; at least one pair."""
+    if not seen.names:
+        yield None, address
+    for name in seen.names:
+        yield name, address
+    for shown in seen.addresses:
+        if shown != address:
+            yield None, shown
+
+
+def _hello(layer: Layer, hello: tls.ClientHello) -> Seen:
+    alpn = tuple(each[:_PROTOCOL_MAX].decode("ascii", "backslashreplace") for each in hello.alpn[:_ALPN_MAX])
+    return _named(layer, hello.names, alpn=alpn, ech=hello.ech)
+
+
+def _http(data: bytes) -> Seen | None:
+    try:
+        request = http.read_request(data)
+    except Malformed:
+        return Seen(Layer.HTTP, Shows.NONSENSE)
+    if request is None:
+        return None
+    path = None if request.path is None else http.normal_path(request.path)
+    upgrades = b",".join(request.values(b"upgrade")).lower().replace(b" ", b"").split(b",")
+    return _named(Layer.HTTP, request.hosts, path=path, fingerprint=MMTLS if MMTLS.encode() in upgrades else None)
+
+
+def _named(
+    layer: Layer,
+    hosts: Sequence[bytes],
+    *,
+    alpn: tuple[str, ...] = (),
+    ech: bool | None = None,
+    path: str | None = None,
+    fingerprint: str | None = None,
+) -> Seen:
+    names: dict[Name, None] = {}
+    addresses: dict[Address, None] = {}
+    for host in hosts[:NAMES_MAX]:
+        name = wire(host.lower())
+        if name is not None and not host[-1:].isdigit():
+            names[name] = None
+        else:
+            _read_odd(host, names, addresses)
+    if len(hosts) > NAMES_MAX or (hosts and not names and not addresses):
+        shows = Shows.NONSENSE
+    else:
+        shows = Shows.NAME if hosts or fingerprint else Shows.NO_NAME
+    return Seen(layer, shows, tuple(names), tuple(addresses), alpn, ech, path, fingerprint)
+
+
+def _read_odd(host: bytes, names: dict[Name, None], addresses: dict[Address, None]) -> None:
+    """Every name or address that somebody could read in a host that is not plainly a name.
+
+    Servers differ: some end a name at a NUL, some take off white space and dots, some take UTF-8.
+    """
+    address = _address(host)
+    if address is not None:
+        addresses[address] = None
+        return
+    for text in (host, host.partition(b"\0")[0]):
+        try:
+            names[parse(text.decode().strip())] = None
+        except (Malformed, UnicodeError):
+            labels = [label for label in text.strip().lower().split(b".") if label]
+            if labels and max(map(len, labels)) <= 63 and sum(map(len, labels)) + len(labels) < 255:
+                names[join(labels)] = None
+
+
+def _address(host: bytes) -> Address | None:
+    text = host.partition(b"%")[0].strip(b"[].").decode("ascii", "replace")
+    try:
+        return IPv6Address(text) if ":" in text else IPv4Address(text)
+    except AddressValueError:
+        return None
