@@ -31,6 +31,16 @@ class Folders:
         return self.data / "policy"
 
     @property
+    def holds(self) -> Path:
+        """One folder a legal hold."""
+        return self.data / "holds"
+
+    @property
+    def signing_key(self) -> Path:
+        """The private key of the log's checkpoints; no worker can read its folder."""
+        return self.data / "keys" / "checkpoint.pem"
+
+    @property
     def run(self) -> Path:
         """What lives only while processes do, and the workers' counters."""
         return self.data / "run"

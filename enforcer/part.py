@@ -17,7 +17,8 @@ class Means:
     """What a part works with.
 
     config: what the hub was started with. clock: an aware UTC datetime. record: plans an event for the log, which the
-    hub writes within a moment; `detail` has short plain JSON values. log: to be read; only the recorder writes to it.
+    hub writes within a moment; `detail` has short plain JSON values. log: to be read, and to be written to at once by
+    a part that must know its line on the disk before it does something else.
     """
 
     config: Config

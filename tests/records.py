@@ -7,7 +7,9 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from enforcer.attempts.block import Block, Recorded, Response, encode_block, with_client
+from enforcer.attempts.keys import published
 from enforcer.attempts.log import read
+from enforcer.attempts.verify import Report, verify_log
 from enforcer.devices.device import Binding, Source
 from enforcer.devices.registry import Registry
 from enforcer.policy.verdict import Layer
@@ -57,3 +59,10 @@ def registry(*devices: tuple[str, str]) -> Registry:
 def logged(folder: Path) -> list[dict[str, object]]:
     """Every line of a log, as plain values."""
     return [json.loads(line) for line, _, _ in read(folder)]
+
+
+def whole(folder: Path) -> Report:
+    """What verifying a log says, which must be that it is whole."""
+    report = verify_log(folder, published(folder))
+    assert report.damage is None, report.damage
+    return report

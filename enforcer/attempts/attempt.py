@@ -1,15 +1,16 @@
-"""The canonical record: one blocked attempt, or a summary of several, with the device behind it; and the hub's events.
+"""The canonical record: one blocked attempt, or a summary of several, with the device behind it; events; checkpoints.
 
-An `Attempt` needs a `Block`, and a block a rule that matched, so allowed traffic cannot be written down. Both
-kinds of line are one JSON object in ASCII with its keys always in the same order. The log adds what only it
+An `Attempt` needs a `Block`, and a block a rule that matched, so allowed traffic cannot be written down. Every
+kind of line is one JSON object in ASCII with its keys always in the same order. The log adds what only it
 knows: `seq`, `logged` and `prev`.
 """
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from hashlib import sha256
 from typing import Protocol
 
@@ -32,7 +33,7 @@ _PAIRS = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
 
 
 class Entry(Protocol):
-    """What the log writes: an attempt or an event."""
+    """What the log writes: an attempt, an event or a checkpoint."""
 
     def body(self, seq: int, logged_ms: int) -> bytes:
         """The line without `prev` and newline."""
@@ -117,6 +118,60 @@ class Event:
         ).encode("ascii")
 
 
+class Closes(StrEnum):
+    """What ends with a checkpoint."""
+
+    DAY = "day"  # it is the last line of its file
+    STOP = "stop"  # the hub has stopped: the next line is that of a start
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What the hub's key signs: the lines of a day's file so far, and by the chain all before them.
+
+    day: the file, as in `2026-11-23`; first: the number of its first line; count: its lines before this one; hash: the
+    chain's after the last of them; root: their Merkle tree's. key: whose signature it is, by the key's name.
+    signature: Ed25519 over the line without `signature` and `prev`, in base64; empty before it is made.
+    """
+
+    time_ms: int
+    node: str
+    day: str
+    first: int
+    count: int
+    hash: str
+    root: str
+    closes: Closes | None
+    key: str
+    signature: str = ""
+
+    def statement(self, seq: int, logged_ms: int) -> bytes:
+        """What is signed: the line without `signature` and `prev`."""
+        return json.dumps(
+            {
+                "v": 1,
+                "type": "checkpoint",
+                "id": ulid(self.time_ms, f"{self.node}\0checkpoint\0{seq}"),
+                "seq": seq,
+                "time": moment(self.time_ms),
+                "logged": moment(logged_ms),
+                "node": self.node,
+                "day": self.day,
+                "first": self.first,
+                "count": self.count,
+                "hash": self.hash,
+                "root": self.root,
+                "closes": None if self.closes is None else self.closes.value,
+                "key": self.key,
+            },
+            separators=(",", ":"),
+        ).encode("ascii")
+
+    def body(self, seq: int, logged_ms: int) -> bytes:
+        """The line without `prev` and newline."""
+        return b'%b,"signature":"%b"}' % (self.statement(seq, logged_ms)[:-1], self.signature.encode("ascii"))
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line of the log, read back. id, seq, logged_ms and prev are what the log added."""
@@ -125,7 +180,7 @@ class Line:
     seq: int
     logged_ms: int
     prev: str
-    entry: Attempt | Event
+    entry: Attempt | Event | Checkpoint
 
 
 ATTEMPT_KEYS: tuple[str, ...] = (
@@ -135,6 +190,10 @@ ATTEMPT_KEYS: tuple[str, ...] = (
     *("client_ip", "client_port", "dest_ip", "dest_port", "device", "group", "identity", "prev"),
 )
 EVENT_KEYS: tuple[str, ...] = ("v", "type", "id", "seq", "time", "logged", "node", "event", "detail", "prev")
+CHECKPOINT_KEYS: tuple[str, ...] = (
+    *("v", "type", "id", "seq", "time", "logged", "node"),
+    *("day", "first", "count", "hash", "root", "closes", "key", "signature", "prev"),
+)
 
 _BLOCK_KEYS = tuple(Block.__dataclass_fields__)
 _WHAT_KEYS = ATTEMPT_KEYS[ATTEMPT_KEYS.index("layer") : ATTEMPT_KEYS.index("client_ip")]
@@ -145,10 +204,10 @@ def parse_line(line: bytes) -> Line:
     unseal(line)
     try:
         raw = json.loads(line)
-        keys = tuple(raw)
-        if raw["v"] != 1 or keys != (ATTEMPT_KEYS if raw["type"] == "attempt" else EVENT_KEYS):
+        keys, entry_of = _KINDS[raw["type"]]
+        if raw["v"] != 1 or tuple(raw) != keys:
             raise ValueError("the keys are not those of version 1")
-        entry = _attempt(raw) if raw["type"] == "attempt" else _event(raw)
+        entry = entry_of(raw)
         return Line(raw["id"], int(raw["seq"]), milliseconds(raw["logged"]), raw["prev"], entry)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise Corrupt(f"a line of {len(line)} octets is no record: {error}") from error
@@ -269,9 +328,34 @@ def _identity(raw: dict[str, object]) -> Identity:
 
 def _event(raw: dict[str, object]) -> Event:
     detail = raw["detail"]
-    if raw["type"] != "event" or not isinstance(detail, dict):
+    if not isinstance(detail, dict):
         raise ValueError("an event has a detail object")
     return Event(str(raw["event"]), milliseconds(str(raw["time"])), str(raw["node"]), detail)
+
+
+def _checkpoint(raw: dict[str, object]) -> Checkpoint:
+    closes, first, count = raw["closes"], raw["first"], raw["count"]
+    if not isinstance(first, int) or not isinstance(count, int):
+        raise TypeError("first and count are numbers")
+    return Checkpoint(
+        time_ms=milliseconds(str(raw["time"])),
+        node=str(raw["node"]),
+        day=str(raw["day"]),
+        first=first,
+        count=count,
+        hash=str(raw["hash"]),
+        root=str(raw["root"]),
+        closes=None if closes is None else Closes(str(closes)),
+        key=str(raw["key"]),
+        signature=str(raw["signature"]),
+    )
+
+
+_KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[dict[str, object]], Attempt | Event | Checkpoint]]] = {
+    "attempt": (ATTEMPT_KEYS, _attempt),
+    "event": (EVENT_KEYS, _event),
+    "checkpoint": (CHECKPOINT_KEYS, _checkpoint),
+}
 
 
 def unstamp(text: str) -> int:

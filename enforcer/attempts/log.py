@@ -2,7 +2,7 @@
 
 One `write` a batch; a batch that does not fit (a full disk) is cut back whole. A line that a kill or a power cut
 tore is cut off when the log is opened again: its attempts are still in the spool, which is deleted only behind
-what is on the disk (`synced`).
+what is on the disk (`synced`). With a notary, signed checkpoints are lines of their own, and the last of each day.
 """
 
 import os
@@ -10,17 +10,21 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
 
-from enforcer.attempts.attempt import Entry, Line, parse_line
-from enforcer.attempts.chain import GENESIS, link, seal, unseal, verify
+from enforcer.attempts.attempt import Checkpoint, Closes, Entry, parse_line
+from enforcer.attempts.chain import GENESIS, link, seal, unseal
+from enforcer.attempts.checkpoint import Notary
+from enforcer.attempts.merkle import Tree, leaf_hash
 from enforcer.errors import Corrupt
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d\.ndjson")
 _BLOCK = 1 << 20
 _TAIL = 64 << 20  # more than is ever written between two syncs
+
+CHECKPOINT = b'{"v":1,"type":"checkpoint",'
+"""How the lines of checkpoints begin, and no others."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,13 +44,20 @@ class DayLog:
 
     seq, head: the number and the hash of the last line. logged_ms: when it was written; 0 before the first.
     synced: how far the log is known to be on the disk. cut: octets of torn lines cut off when it was opened.
+    notary: who signs it, or None. signed: the last checkpoint of the newest file or since, None where there is none;
+    unsigned: lines of the newest file behind it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Open the newest day's file, and cut off what a kill or a power cut tore."""
+    def __init__(self, folder: Path, notary: Notary | None = None) -> None:
+        """Open the newest day's file, and cut off what a kill or a power cut tore. notary: None signs nothing."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self.seq, self.head, self.logged_ms, self.cut = 0, GENESIS, 0, 0
+        self.signed: Checkpoint | None = None
+        self.unsigned = 0
+        self.notary = notary
+        self._tree = Tree()
+        self._closed = False  # by its last checkpoint: nothing may follow in this file
         self._day, self._fd = "", -1
         self._size = self._synced_size = 0
         self._torn = self._in_doubt = False
@@ -58,6 +69,8 @@ class DayLog:
             self.seq, self.head, self.logged_ms = line.seq, link(before, body), line.logged_ms
         if files := days(folder):
             self._day = files[-1].stem
+            if notary is not None:
+                self._plant(files[-1])
             self._fd = _open(files[-1])
             self._size = self._synced_size = os.fstat(self._fd).st_size
             os.fdatasync(self._fd)  # what was read back is about to be trusted
@@ -69,9 +82,33 @@ class DayLog:
         Raises OSError when they cannot be written; then none of them is, and the same call can be made again.
         """
         self._settle()
-        day = max(self._day, now.strftime("%Y-%m-%d"))
-        if day != self._day:
-            self._turn(day)
+        self._turn(now)
+        self._put(entries, now)
+
+    def checkpoint(self, now: datetime, closes: Closes | None = None) -> None:
+        """Sign all lines so far, in a line of its own. Raises OSError as `append` does."""
+        self._settle()
+        self._turn(now)
+        self._attest(now, closes)
+
+    def _attest(self, now: datetime, closes: Closes | None) -> None:
+        if self.notary is None:
+            return
+        checkpoint = self.notary.attest(
+            seq=self.seq + 1,
+            now=now,
+            day=self._day,
+            first=self.seq + 1 - self._tree.count,
+            count=self._tree.count,
+            head=self.head,
+            root=self._tree.root(),
+            closes=closes,
+        )
+        self._put((checkpoint,), now)
+        self.signed, self.unsigned = checkpoint, 0
+        self._closed = closes is Closes.DAY
+
+    def _put(self, entries: Sequence[Entry], now: datetime) -> None:
         logged_ms = int(now.timestamp() * 1000)
         seq, head = self.seq, self.head
         lines = []
@@ -92,6 +129,10 @@ class DayLog:
         self._size += len(data)
         self._unsynced.append(data)
         self.seq, self.head, self.logged_ms = seq, head, logged_ms
+        if self.notary is not None:
+            self.unsigned += len(lines)
+            for line in lines:
+                self._tree.add(leaf_hash(line[:-1]))
 
     def sync(self) -> None:
         """Put what was written on the disk. Raises OSError; then nothing more counts as synced.
@@ -130,7 +171,15 @@ class DayLog:
             os.ftruncate(self._fd, self._size)
             self._torn = False
 
-    def _turn(self, day: str) -> None:
+    def _turn(self, now: datetime) -> None:
+        """Go on in the file of `now` if that is a later day: then the last line of the file before signs it whole."""
+        day = max(self._day, now.strftime("%Y-%m-%d"))
+        if self._closed and day == self._day:  # a kill, and a clock that went back, just after midnight
+            day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+        if day == self._day:
+            return
+        if self._fd >= 0 and not self._closed and self._size:
+            self._attest(now, Closes.DAY)
         self.sync()
         fd = _open(self.folder / f"{day}.ndjson")
         sync_folder(self.folder)
@@ -138,7 +187,18 @@ class DayLog:
             os.close(self._fd)
         self._day, self._fd = day, fd
         self._size = self._synced_size = 0
+        self._tree, self._closed = Tree(), False
         self.synced = Cursor(day, 0, self.seq)
+
+    def _plant(self, path: Path) -> None:
+        """Grow the tree of the file that goes on, and find its last checkpoint."""
+        with path.open("rb") as file:
+            for line in file:
+                self._tree.add(leaf_hash(line[:-1]))
+                self.unsigned += 1
+                if line.startswith(CHECKPOINT) and isinstance(entry := parse_line(line[:-1]).entry, Checkpoint):
+                    self.signed, self.unsigned = entry, 0
+                    self._closed = entry.closes is Closes.DAY
 
     def _recover(self) -> bytes | None:
         """Cut off torn lines at the end; returns the last whole line there is."""
@@ -219,32 +279,6 @@ def backwards(folder: Path) -> Iterator[bytes]:
                     first = False
             if not first:
                 yield rest
-
-
-def verify_log(folder: Path) -> Line | None:
-    """Check the chain of the whole log; returns its last line. Raises Corrupt that names file and line.
-
-    A log whose oldest files were purged begins with the hash that its first line names.
-    """
-    head: bytes | None = None
-    seq: int | None = None
-    last: bytes | None = None
-
-    def whole(file: BinaryIO) -> Iterator[bytes]:
-        nonlocal last
-        for line in file:
-            if line[-1:] != b"\n":
-                raise Corrupt("the last line has no end")
-            last = line[:-1]
-            yield last
-
-    for path in days(folder):
-        with path.open("rb") as file:
-            try:
-                head, seq = verify(whole(file), head, seq)
-            except Corrupt as error:
-                raise Corrupt(f"{path}: {error}") from error
-    return None if last is None else parse_line(last)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,54 +1,38 @@
 """`enforcer attempts`: what was blocked, from the index and from the log; the hub need not run."""
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import click
 
-from enforcer.attempts.attempt import Attempt, Line, parse_line
+from enforcer.attempts.attempt import Attempt, Checkpoint, Line, parse_line
 from enforcer.attempts.block import Recorded
 from enforcer.attempts.chain import link, seal
 from enforcer.attempts.index import By, Filter
 from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
-from enforcer.attempts.log import BEGIN, Cursor, backwards, days, read, verify_log
+from enforcer.attempts.log import BEGIN, Cursor, backwards, days, read
 from enforcer.cli.context import config_option, json_option, look_into
 from enforcer.cli.output import print_facts, print_json, print_table, printable, say, second
+from enforcer.cli.times import moment_option
+from enforcer.cli.verify import key_, verify
 from enforcer.config.model import Config
-from enforcer.config.values import parse_until, quoted
+from enforcer.config.values import quoted
 from enforcer.errors import Corrupt, EnforcerError, Malformed, Unavailable
 from enforcer.folders import Folders
 from enforcer.hub.lock import hub_lock
 from enforcer.policy.names import display, parse
 from enforcer.policy.verdict import Layer
-from enforcer.processes.clock import utc_now
 
-_AGO = re.compile(r"(\d{1,6})([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _POLL_S = 0.2
 _NEAR_END = 65_536  # octets; many lines
 _REINDEX_BATCH = 10_000
 _COLUMNS = ("time", "device", "service", "part", "name", "rule", "count", "action")
-
-
-def _moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
-    """Read `1h`, a date (00:00 UTC of that day), or a time with its zone."""
-    if value is None:
-        return None
-    ago = _AGO.fullmatch(value)
-    try:
-        if ago is not None:
-            return utc_now() - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
-        return parse_until(value)
-    except (ValueError, OverflowError):
-        example = '"1h", "2026-11-01" or "2026-11-01T09:30Z"'
-        raise click.BadParameter(f"{quoted(value)} is not a time; write one, as in {example}") from None
 
 
 def _domain_name(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -74,8 +58,8 @@ class _Which(TypedDict):
 
 
 _NARROWING = (
-    click.option("--since", callback=_moment, metavar="TIME", help="From then on: 1h, 2026-11-01, 2026-11-01T09:30Z."),
-    click.option("--until", callback=_moment, metavar="TIME", help="Before then, written as for --since."),
+    moment_option("--since", "From then on: 1h, 2026-11-01, 2026-11-01T09:30Z."),
+    moment_option("--until", "Before then, written as for --since."),
     click.option("--service", metavar="SERVICE", help="A banned service, as in wechat."),
     click.option("--device", metavar="ID", help="A device, by its id in the inventory."),
     click.option("--group", metavar="GROUP", help="The devices of a group."),
@@ -99,6 +83,10 @@ def attempts() -> None:
 
     Example: enforcer attempts list --since 1h --service wechat
     """
+
+
+for command in (verify, key_):
+    attempts.add_command(command)
 
 
 @attempts.command("list")
@@ -193,27 +181,6 @@ def stats(config: Path | None, by: str, as_json: bool, **which: Unpack[_Which]) 
             print_json({by: count.key, "attempts": count.attempts, "lines": count.lines})
     else:
         print_table((by, "attempts", "lines"), [(count.key, count.attempts, count.lines) for count in counts])
-
-
-@attempts.command()
-@config_option
-@json_option("Print an object: files, seq, hash.")
-def verify(config: Path | None, as_json: bool) -> None:
-    """Check the whole log: no line altered, left out or put in.
-
-    The first bad line is named. The last hash proves all before it: keep it elsewhere, and compare.
-
-    Example: enforcer attempts verify
-    """
-    folder = Folders(look_into(config).data_dir).log
-    last = verify_log(folder)
-    if last is None:
-        raise Unavailable(f"{folder}: there is no log yet; start the hub")
-    files = len(days(folder))
-    if as_json:
-        print_json({"files": files, "seq": last.seq, "hash": _hash(last)})
-    else:
-        say(f"The log is whole: {files} files, up to line number {last.seq}, hash {_hash(last)}")
 
 
 @attempts.command()
@@ -328,5 +295,7 @@ def _print_line(line: bytes, as_json: bool) -> None:
         return
     if isinstance(entry, Attempt):
         say("  ".join("-" if cell is None else str(cell) for cell in _row(entry)))
+    elif isinstance(entry, Checkpoint):
+        say(f"{second(entry.time_ms)}  checkpoint  {entry.count} lines of {entry.day} signed by {entry.key}")
     else:
         say(f"{second(entry.time_ms)}  {entry.event}  {json.dumps(dict(entry.detail))}")

@@ -3,13 +3,11 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PlainValidator, WithJsonSchema
 
-from enforcer.config.fields import (
-    Size,
-    choice,
-)
+from enforcer.config.fields import AnyPath, Size, choice
 from enforcer.config.section import Section
+from enforcer.config.values import quoted
 
 
 class Index(StrEnum):
@@ -18,10 +16,31 @@ class Index(StrEnum):
     SQLITE = "sqlite"
 
 
+PRESETS = {"half-year": 183, "year": 365, "18-months": 548, "two-years": 731}
+"""What guidance asks for, by name: six months to search and twelve more to fetch (OMB M-26-14), two years after a
+record was used to decide about a person (Privacy Regulations, s. 4)."""
+
+
+def _retention(value: object) -> object:
+    days = PRESETS.get(value, value) if isinstance(value, str) else value
+    if isinstance(days, str) and days.isdecimal():
+        days = int(days)
+    if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 36_500:
+        raise ValueError(f"{quoted(str(value))} is no time to keep records; write days, or {', '.join(PRESETS)}")
+    return days
+
+
+RetentionDays = Annotated[
+    int,
+    PlainValidator(_retention),
+    WithJsonSchema({"anyOf": [{"enum": list(PRESETS)}, {"type": "integer", "minimum": 1, "maximum": 36_500}]}),
+]
+
+
 class Attempts(Section):
     """The record of what was blocked."""
 
-    later = frozenset({"retention_days", "sinks"})
+    later = frozenset({"sinks"})
 
     aggregate_s: float = Field(
         60.0,
@@ -38,5 +57,23 @@ class Attempts(Section):
     spool_max: Size = Field(
         2_000_000_000,
         description="The most bytes that wait for the hub; above it the newest are counted, and not kept.",
+    )
+    checkpoint_s: float = Field(
+        300.0,
+        ge=1,
+        le=3600,
+        description="The log is signed each time so many seconds have passed, and at midnight UTC.",
+    )
+    signing_key: AnyPath | None = Field(
+        None,
+        description="The private key that signs the log (Ed25519, PEM, mode 0600), for the hub alone; by default "
+        "data_dir/keys/checkpoint.pem, made at the first start. A change needs a restart.",
+    )
+    retention_days: RetentionDays = Field(
+        365,
+        validate_default=True,
+        description="The days after which records are deleted, but for what is on hold, or a preset: "
+        + ", ".join(f"{name} ({days})" for name, days in PRESETS.items())
+        + ".",
     )
     index: Annotated[Index, choice(Index, "postgresql")] = Field(Index.SQLITE, description="Where look-ups are made.")

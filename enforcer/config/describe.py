@@ -21,6 +21,7 @@ _FIXED = (
     "attempts.aggregate_s",
     "attempts.fsync_s",
     "attempts.spool_max",
+    "attempts.signing_key",
     "metrics.listen",
 )
 

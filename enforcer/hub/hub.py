@@ -18,7 +18,9 @@ from prometheus_client import Metric
 from starlette.applications import Starlette
 
 from enforcer import __version__
+from enforcer.attempts.attempt import Closes
 from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
+from enforcer.attempts.keys import open_notary, publish
 from enforcer.attempts.log import DayLog
 from enforcer.attempts.spool import segments
 from enforcer.config.describe import needs_restart, show
@@ -207,7 +209,9 @@ class Hub:
 
     def _open(self) -> None:
         now, config, folders = self._clock(), self.config, self._folders
-        self._log = DayLog(folders.log)
+        notary = open_notary(config.node, config.attempts.signing_key or folders.signing_key)
+        self._log = DayLog(folders.log, notary)
+        publish(notary, folders.log)
         self._recorder = Recorder(
             spool=folders.spool,
             log=self._log,
@@ -234,6 +238,9 @@ class Hub:
             "pid": os.getpid(),
             "ruleset": compiled.ruleset,
             "old": before[:12],
+            "key": notary.name,
+            "public_key": notary.public_text,
+            "unsigned": self._log.unsigned,
         }
         self._recorder.record("start", detail, now)
         self._recorder.record("configuration", {"sha256": _digest(config)}, now)
@@ -255,6 +262,11 @@ class Hub:
         self._recorder.record("stop", {"version": __version__, "pid": os.getpid()}, now)
         self._recorder.poll(_ms(now), now)
         self._recorder.close(_ms(now), now)
+        try:
+            self._log.checkpoint(now, Closes.STOP)
+            self._log.sync()
+        except OSError as error:
+            _log.error("log event=not_signed error=%s", error.strerror)
         self._index.follow(self._log.synced, INDEX_BATCH)
         self._index.close()
         try:

@@ -92,6 +92,8 @@ def resume(log: Path, marks: Marks) -> Done:
             rows = done.rows[source["worker"], source["epoch"]]
             if index not in rows:
                 rows[index] = (count, milliseconds(raw["last"]))
+        elif raw["type"] != "event":
+            continue
         elif raw["event"] == "gap":
             detail = raw["detail"]
             done.rows[detail["worker"], detail["epoch"]][detail["row"]] = (DAMAGED, 0)

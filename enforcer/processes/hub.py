@@ -12,6 +12,8 @@ from enforcer.config.policy import ThirdParty
 from enforcer.devices.device import Binding
 from enforcer.errors import Mistake, Mistakes, Unavailable
 from enforcer.folders import Folders
+from enforcer.hub.access import AccessLog
+from enforcer.hub.checkpoints import Checkpoints
 from enforcer.hub.compiler import Compiled
 from enforcer.hub.hub import Hub, Inputs
 from enforcer.identity.inventory import read_inventory
@@ -39,9 +41,9 @@ def make_hub(path: Path) -> Hub:
     )
 
 
-def parts_of(means: Means) -> tuple[Part, ...]:  # noqa: ARG001 (there are none yet)
+def parts_of(means: Means) -> tuple[Part, ...]:
     """What the hub does beside recording, in the order in which it begins."""
-    return ()
+    return (Checkpoints(means), AccessLog(means))
 
 
 def bindings_of(config: Config) -> tuple[Binding, ...]:

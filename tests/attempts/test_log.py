@@ -4,15 +4,19 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enforcer.attempts.attempt import Event
-from enforcer.attempts.log import BEGIN, Cursor, DayLog, backwards, days, read, verify_log
-from enforcer.errors import Corrupt
-from tests.records import NOON_MS, logged, moment
+from enforcer.attempts.attempt import Closes, Event
+from enforcer.attempts.checkpoint import Notary, read_public_keys
+from enforcer.attempts.log import BEGIN, Cursor, DayLog, backwards, days, read
+from enforcer.attempts.verify import verify_log
+from tests.records import NOON_MS, logged, moment, whole
 
 DAY_MS = 86_400_000
+NOTARY = Notary.of("gw", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+KEYS = read_public_keys(NOTARY.public_pem.encode())
 NO_SPACE = OSError(28, "No space left on device")
 
 
@@ -39,13 +43,11 @@ def test_lines_are_numbered_without_a_gap_and_chained(log: DayLog) -> None:
     write(log, 1, 2)
     write(log, 3)
     assert [line["seq"] for line in logged(log.folder)] == [1, 2, 3]
-    last = verify_log(log.folder)
-    assert last is not None
-    assert (last.seq, last.logged_ms) == (3, NOON_MS)
+    assert whole(log.folder).seq == 3
 
 
 def test_a_log_without_lines_verifies(log: DayLog) -> None:
-    assert verify_log(log.folder) is None
+    assert whole(log.folder).lines == 0
 
 
 def test_a_batch_is_one_write(log: DayLog) -> None:
@@ -59,9 +61,7 @@ def test_each_day_has_its_file_and_the_chain_goes_on(log: DayLog) -> None:
     write(log, 1)
     write(log, 2, at_ms=NOON_MS + DAY_MS)
     assert [path.name for path in days(log.folder)] == ["2026-11-23.ndjson", "2026-11-24.ndjson"]
-    last = verify_log(log.folder)
-    assert last is not None
-    assert last.seq == 2
+    assert whole(log.folder).seq == 2
 
 
 def test_a_clock_that_goes_back_does_not_go_back_to_an_older_file(log: DayLog) -> None:
@@ -78,7 +78,7 @@ def test_numbers_and_hashes_go_on_after_a_restart(log: DayLog) -> None:
     assert (again.seq, again.cut, again.logged_ms) == (2, 0, NOON_MS)
     write(again, 3)
     again.close()
-    assert verify_log(log.folder).seq == 3  # type: ignore[union-attr]
+    assert whole(log.folder).seq == 3
 
 
 def test_only_the_owner_may_read_it(log: DayLog) -> None:
@@ -96,11 +96,11 @@ def test_a_torn_end_is_cut_off_and_all_before_it_stays(
     write(log, 1, 2, 3)
     log.close()
     path = days(folder)[0]
-    whole = path.read_bytes()
-    cut = data.draw(st.integers(0, len(whole)))
+    before = path.read_bytes()
+    cut = data.draw(st.integers(0, len(before)))
     tail = data.draw(st.sampled_from([b"", bytes(50), b"{}\n", b"\n\n", b'{"v":1']))
-    path.write_bytes(whole[:cut] + tail)
-    lines = whole.splitlines(keepends=True)
+    path.write_bytes(before[:cut] + tail)
+    lines = before.splitlines(keepends=True)
     kept = max(count for count in range(4) if path.read_bytes().startswith(b"".join(lines[:count])))
     size = len(b"".join(lines[:kept]))
     again = DayLog(folder)
@@ -108,7 +108,7 @@ def test_a_torn_end_is_cut_off_and_all_before_it_stays(
     write(again, 9)
     again.close()
     assert numbers(folder) == [*range(1, kept + 1), 9]
-    verify_log(folder)
+    whole(folder)
 
 
 def test_lines_behind_a_page_that_never_reached_the_disk_are_cut_off_too(log: DayLog) -> None:
@@ -136,7 +136,7 @@ def test_a_first_line_of_a_day_that_is_torn_leaves_the_day_before_in_force(log: 
     write(again, 3)
     again.close()
     assert [path.stat().st_size > 0 for path in days(log.folder)] == [True, True]
-    verify_log(log.folder)
+    whole(log.folder)
 
 
 def test_a_full_disk_leaves_no_part_of_a_batch(log: DayLog) -> None:
@@ -155,7 +155,7 @@ def test_a_full_disk_leaves_no_part_of_a_batch(log: DayLog) -> None:
         write(log, 2)
     assert days(log.folder)[0].read_bytes().startswith(before)
     assert numbers(log.folder) == [1, 2]
-    verify_log(log.folder)
+    whole(log.folder)
 
 
 def test_a_part_that_cannot_be_cut_back_at_once_is_cut_back_later(log: DayLog) -> None:
@@ -174,7 +174,7 @@ def test_a_part_that_cannot_be_cut_back_at_once_is_cut_back_later(log: DayLog) -
         write(log, 2)
     write(log, 3)
     assert numbers(log.folder) == [1, 3]
-    verify_log(log.folder)
+    whole(log.folder)
 
 
 def test_what_a_failed_sync_may_have_lost_is_written_again(log: DayLog) -> None:
@@ -187,11 +187,11 @@ def test_what_a_failed_sync_may_have_lost_is_written_again(log: DayLog) -> None:
         with pytest.raises(OSError, match="Input/output"):
             write(log, 3)
     assert log.synced.seq == 1
-    whole = days(log.folder)[0].read_bytes()
+    before = days(log.folder)[0].read_bytes()
     with mock.patch.object(os, "write", wraps=os.write) as calls:
         log.sync()
     assert calls.call_count == 1
-    assert days(log.folder)[0].read_bytes() == whole
+    assert days(log.folder)[0].read_bytes() == before
     assert log.synced.seq == 2
 
 
@@ -239,40 +239,101 @@ def test_backwards_gives_every_whole_line_newest_first(log: DayLog, block: int) 
         assert list(backwards(log.folder)) == [line for line, _, _ in read(log.folder)][::-1]
 
 
-def test_verifying_names_the_file_and_the_line(log: DayLog) -> None:
-    write(log, 1)
-    write(log, 2, 3, at_ms=NOON_MS + DAY_MS)
-    path = days(log.folder)[1]
-    path.write_bytes(path.read_bytes().replace(b'"number":2', b'"number":5'))
-    with pytest.raises(Corrupt, match=r"2026-11-24\.ndjson: line 2 \(number 3\)"):
-        verify_log(log.folder)
-
-
-def test_verifying_finds_a_missing_day(log: DayLog) -> None:
-    for day in range(3):
-        write(log, day, at_ms=NOON_MS + day * DAY_MS)
-    days(log.folder)[1].unlink()
-    with pytest.raises(Corrupt, match=r"2026-11-25\.ndjson: line 1: number 3 follows number 1"):
-        verify_log(log.folder)
-
-
-def test_verifying_finds_a_torn_end(log: DayLog) -> None:
-    write(log, 1)
-    with days(log.folder)[0].open("ab") as file:
-        file.write(b"{")
-    with pytest.raises(Corrupt, match="the last line has no end"):
-        verify_log(log.folder)
-
-
-def test_a_log_whose_first_days_were_purged_verifies(log: DayLog) -> None:
-    for day in range(3):
-        write(log, day, at_ms=NOON_MS + day * DAY_MS)
-    days(log.folder)[0].unlink()
-    assert verify_log(log.folder).seq == 3  # type: ignore[union-attr]
-
-
 def test_other_files_in_the_folder_are_no_part_of_the_log(log: DayLog) -> None:
     write(log, 1)
     (log.folder / "notes.txt").write_text("x")
     assert [path.name for path in days(log.folder)] == ["2026-11-23.ndjson"]
     assert days(log.folder / "missing") == []
+
+
+# Checkpoints
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Iterator[DayLog]:
+    log = DayLog(tmp_path, NOTARY)
+    yield log
+    log.close()
+
+
+def checkpoints(folder: Path) -> list[tuple[object, ...]]:
+    found = [line for line in logged(folder) if line["type"] == "checkpoint"]
+    return [tuple(line[key] for key in ("seq", "day", "first", "count", "closes")) for line in found]
+
+
+def test_a_checkpoint_signs_the_lines_of_the_day_so_far(signed: DayLog) -> None:
+    write(signed, 1, 2)
+    assert (signed.signed, signed.unsigned) == (None, 2)
+    signed.checkpoint(moment(NOON_MS))
+    write(signed, 3)
+    assert signed.signed is not None
+    assert (signed.signed.count, signed.unsigned) == (2, 1)
+    assert checkpoints(signed.folder) == [(3, "2026-11-23", 1, 2, None)]
+
+
+def test_without_a_notary_nothing_is_signed(log: DayLog) -> None:
+    write(log, 1)
+    log.checkpoint(moment(NOON_MS))
+    write(log, 2, at_ms=NOON_MS + DAY_MS)
+    assert checkpoints(log.folder) == []
+
+
+def test_the_last_line_of_a_day_signs_it_whole(signed: DayLog) -> None:
+    write(signed, 1, 2)
+    write(signed, 3, at_ms=NOON_MS + DAY_MS)
+    signed.checkpoint(moment(NOON_MS + DAY_MS))
+    assert checkpoints(signed.folder) == [(3, "2026-11-23", 1, 2, "day"), (5, "2026-11-24", 4, 1, None)]
+    assert [line["seq"] for line in logged(signed.folder)] == [1, 2, 3, 4, 5]
+
+
+def test_a_checkpoint_can_be_the_first_of_its_day(signed: DayLog) -> None:
+    write(signed, 1)
+    signed.checkpoint(moment(NOON_MS + DAY_MS))
+    assert checkpoints(signed.folder) == [(2, "2026-11-23", 1, 1, "day"), (3, "2026-11-24", 3, 0, None)]
+
+
+def test_after_a_restart_the_tree_goes_on(signed: DayLog) -> None:
+    write(signed, 1, 2)
+    signed.checkpoint(moment(NOON_MS))
+    write(signed, 3)
+    signed.close()
+    again = DayLog(signed.folder, NOTARY)
+    assert again.signed is not None
+    assert (again.signed.count, again.unsigned) == (2, 1)
+    again.checkpoint(moment(NOON_MS), Closes.STOP)
+    again.close()
+    assert checkpoints(signed.folder)[-1] == (5, "2026-11-23", 1, 4, "stop")
+    assert verify_log(signed.folder, KEYS).damage is None
+
+
+def test_nothing_follows_the_checkpoint_that_ends_a_day(signed: DayLog) -> None:
+    """A kill after it, before the next file begins; and a clock that is back before midnight then."""
+    write(signed, 1)
+    no_file = mock.patch("enforcer.attempts.log._open", side_effect=NO_SPACE)
+    with no_file, pytest.raises(OSError, match="No space left"):
+        write(signed, 2, at_ms=NOON_MS + DAY_MS)
+    again = DayLog(signed.folder, NOTARY)
+    write(again, 2)
+    again.close()
+    assert [path.stem for path in days(signed.folder)] == ["2026-11-23", "2026-11-24"]
+    assert verify_log(signed.folder, KEYS).damage is None
+
+
+def test_a_day_is_closed_once_however_often_the_next_file_cannot_be_made(signed: DayLog) -> None:
+    write(signed, 1)
+    with mock.patch("enforcer.attempts.log._open", side_effect=NO_SPACE):
+        for _ in range(3):
+            with pytest.raises(OSError, match="No space left"):
+                write(signed, 2, at_ms=NOON_MS + DAY_MS)
+    write(signed, 2, at_ms=NOON_MS + DAY_MS)
+    assert checkpoints(signed.folder) == [(2, "2026-11-23", 1, 1, "day")]
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_no_trace(signed: DayLog) -> None:
+    write(signed, 1)
+    with mock.patch.object(os, "write", side_effect=NO_SPACE), pytest.raises(OSError, match="No space"):
+        signed.checkpoint(moment(NOON_MS))
+    write(signed, 2)
+    signed.checkpoint(moment(NOON_MS))
+    assert checkpoints(signed.folder) == [(3, "2026-11-23", 1, 2, None)]
+    assert verify_log(signed.folder, KEYS).damage is None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.attempts.attempt import Event
 from enforcer.attempts.index.sqlite import SqliteWriter
 from enforcer.attempts.log import days
 from enforcer.folders import Folders
@@ -20,7 +19,7 @@ NEXT_DAY_MS = NOON_MS + 86_400_000
 @pytest.fixture(autouse=True)
 def afternoon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five minutes after noon: one minute after the last attempt."""
-    monkeypatch.setattr("enforcer.cli.attempts.utc_now", lambda: moment(NOON_MS + 300_000))
+    monkeypatch.setattr("enforcer.cli.times.utc_now", lambda: moment(NOON_MS + 300_000))
 
 
 def lines_of(folders: Folders) -> list[str]:
@@ -128,27 +127,7 @@ def test_stats_by_device_as_json_name_nobody_null(run: Run, recorded: Folders) -
     assert {"device": None, "attempts": 1, "lines": 1} in counts
 
 
-def test_verify_says_that_the_log_is_whole_and_its_last_hash(run: Run, recorded: Folders) -> None:
-    write_log(recorded, [Event("stop", NEXT_DAY_MS, "gw-1", {})], NEXT_DAY_MS)
-    answer = json.loads(run("attempts", "verify", "--json").stdout)
-    assert (answer["files"], answer["seq"]) == (2, 6)
-    write_log(recorded, [Event("start", NEXT_DAY_MS, "gw-1", {})], NEXT_DAY_MS)
-    assert json.loads(lines_of(recorded)[-1])["prev"] == answer["hash"]
-    result = run("attempts", "verify")
-    assert result.stdout.startswith("The log is whole: 2 files, up to line number 7, hash ")
-    assert result.exit_code == 0
-
-
-def test_verify_names_the_first_bad_line(run: Run, recorded: Folders) -> None:
-    path = days(recorded.log)[0]
-    path.write_text(path.read_text().replace('"count":41', '"count":40'))
-    result = run("attempts", "verify")
-    assert result.stderr.startswith(f"{path}: line 4 ")
-    assert result.exit_code == 1
-
-
-def test_verify_and_tail_without_a_log(run: Run, site: Path) -> None:
-    assert "there is no log yet" in run("attempts", "verify").stderr
+def test_tail_without_a_log(run: Run, site: Path) -> None:
     result = run("attempts", "tail")
     assert (result.output, result.exit_code) == ("", 0)
 

@@ -1,7 +1,10 @@
 from collections.abc import Callable
 
+import pytest
+
 from enforcer.config.attempts import Index
 from enforcer.config.model import Config
+from enforcer.errors import Mistakes
 
 type Changes = dict[str, object]
 type Configured = Callable[[Changes], Config]
@@ -12,5 +15,19 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured) -> 
         "aggregate_s": 60.0,
         "fsync_s": 1.0,
         "spool_max": "2GB",
+        "checkpoint_s": 300.0,
+        "signing_key": None,
+        "retention_days": 365,
         "index": Index.SQLITE,
     }
+
+
+@pytest.mark.parametrize(("written", "days"), [("year", 365), ("two-years", 731), (90, 90), ("30", 30)])
+def test_records_are_kept_for_days_or_by_a_preset(configured: Configured, written: object, days: int) -> None:
+    assert configured({"attempts.retention_days": written}).attempts.retention_days == days
+
+
+@pytest.mark.parametrize("written", ["for ever", 0, -1, 36_501, True, "1.5"])
+def test_no_other_time_to_keep_records(configured: Configured, written: object) -> None:
+    with pytest.raises(Mistakes, match="is no time to keep records; write days, or half-year, year"):
+        configured({"attempts.retention_days": written})

@@ -15,10 +15,10 @@ from typing import NoReturn
 import pytest
 
 from enforcer.attempts.attempt import POSITIONS
-from enforcer.attempts.log import DayLog, verify_log
+from enforcer.attempts.log import DayLog
 from enforcer.attempts.spool import Spool, segments
 from enforcer.hub.recorder import Recorder
-from tests.records import logged, moment, registry, spooled
+from tests.records import logged, moment, registry, spooled, whole
 
 AGGREGATE_S = 0.3
 LASTS_S = 12.0
@@ -148,7 +148,7 @@ def finish(folder: Path) -> None:
 
 
 def check(folder: Path, begun: list[int], counted: list[int]) -> None:
-    verify_log(folder / "log")
+    whole(folder / "log")
     lines = [line for line in logged(folder / "log") if line["type"] == "attempt"]
     recorded: Counter[bytes] = Counter()
     ranges = defaultdict(list)

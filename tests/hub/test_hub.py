@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from enforcer.attempts.log import DayLog, days, verify_log
+from enforcer.attempts.log import DayLog, days
 from enforcer.attempts.spool import Spool
 from enforcer.config.load import load
 from enforcer.config.model import Config
@@ -27,7 +27,7 @@ from enforcer.hub.compiler import Compiled
 from enforcer.hub.hub import Hub, Inputs
 from enforcer.orders import decode_orders
 from enforcer.part import Means, Part
-from tests.records import NOON_MS, logged, moment, registry, spooled
+from tests.records import NOON_MS, logged, moment, registry, spooled, whole
 
 CONFIG = """
 node: gw
@@ -158,10 +158,15 @@ def test_starting_and_stopping_are_recorded(site: Site) -> None:
     site.run(nothing)
     site.policy = "cd" * 32
     site.run(nothing)
-    assert [line["event"] for line in site.log()] == ["start", "configuration", "stop"] * 2
+    assert [line.get("event", line["type"]) for line in site.log()] == [
+        *("start", "configuration", "stop", "checkpoint"),
+        *("start", "configuration", "stop", "checkpoint"),
+    ]
+    assert [detail["unsigned"] for detail in site.events("start")] == [0, 0]
+    assert {detail["key"] for detail in site.events("start")} == set(whole(site.data / "log").keys)
     assert [detail["ruleset"] for detail in site.events("start")] == ["ab" * 6, "cd" * 6]
     assert [detail["old"] for detail in site.events("start")] == ["", "ab" * 6]
-    verify_log(site.data / "log")
+    assert site.log()[-1]["closes"] == "stop"
 
 
 def test_a_block_is_logged_indexed_and_counted_also_by_the_next_hub(site: Site) -> None:
@@ -375,7 +380,7 @@ def test_a_request_that_makes_no_sense_changes_nothing(site: Site, request_: dic
         assert error in str(caught.value)
 
     site.run(visit)
-    assert [line["event"] for line in site.log()] == ["start", "configuration", "stop"]
+    assert [line["event"] for line in site.log() if line["type"] == "event"] == ["start", "configuration", "stop"]
 
 
 def test_running_exemptions_are_granted_and_renewed(site: Site) -> None:

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enforcer.attempts.attempt import POSITIONS
-from enforcer.attempts.log import DayLog, days, verify_log
+from enforcer.attempts.log import DayLog, days
 from enforcer.attempts.spool import HEADER, ROW_WORDS, Spool, segments
 from enforcer.devices.registry import Registry
 from enforcer.hub.recorder import BATCH, Recorder
-from tests.records import NOON_MS, logged, moment, registry, spooled
+from tests.records import NOON_MS, logged, moment, registry, spooled, whole
 
 WINDOW_MS = 60_000
 
@@ -378,7 +378,7 @@ def test_a_failed_sync_deletes_nothing_and_writes_the_lines_again(site: Site) ->
     site.settle()
     assert site.lines()[: len(before)] == before
     assert site.left() == []
-    verify_log(site.folder / "log")
+    whole(site.folder / "log")
 
 
 def test_a_poll_is_bounded(site: Site) -> None:
@@ -593,7 +593,7 @@ def test_whatever_is_killed_each_attempt_is_in_exactly_one_line(steps: list[tupl
 
 
 def check(site: Site, made: Counter[bytes]) -> None:
-    verify_log(site.folder / "log")
+    whole(site.folder / "log")
     lines = site.lines()
     counts: Counter[bytes] = Counter()
     ranges = defaultdict(list)
