@@ -1,8 +1,8 @@
 """What the first octets of a connection show, and what policy says about it.
 
-`inspect` reads what one client has sent at once; `Opening` takes it as it comes, a segment or a datagram at a time.
-Either ends in `Seen`: which layer it is and every name it shows. `judge_flow` asks the policy about all of that, and
-`judge_address` about a connection that has shown nothing yet.
+`inspect` reads what a client has sent so far; `Opening` takes it as it comes, a segment at a time, and `Datagrams` a
+datagram at a time. Each ends in `Seen`: which layer it is, and every name it shows. `judge_flow` asks the policy about
+all of that, `judge_address` about a connection that has shown nothing yet.
 
 Who carries the connection does this with what comes out:
 
@@ -25,14 +25,17 @@ from enforcer.policy.judge import Policy
 from enforcer.policy.names import join, parse, wire
 from enforcer.policy.rules import Port, Transport
 from enforcer.policy.verdict import Action, Address, Client, Destination, Layer, Verdict
-from enforcer.wire import http, mmtls, tls
+from enforcer.wire import http, http2, mmtls, quic, tls
 from enforcer.wire.name import Name
 
 BYTES_MAX = 0x8000
 """Octets of one connection that are held until it shows where it goes; more of a ClientHello or head is nonsense."""
 
 SEGMENTS_MAX = 4096
-"""Segments or datagrams that they may come in: a ClientHello of a browser, an octet at a time, is half of it."""
+"""Segments that they may come in: a ClientHello of a browser, an octet at a time, is half of it."""
+
+DATAGRAMS_MAX = 32
+"""Datagrams of one client that are looked at; a ClientHello of 16 KiB takes 14."""
 
 NAMES_MAX = 64
 """Names that one connection may show; more are nonsense."""
@@ -95,7 +98,7 @@ class Judged:
 
 
 class Opening:
-    """The first octets of one connection, held until they show where it goes; bounded in octets and pieces."""
+    """The first octets of one TCP connection, held until they show where it goes; bounded in octets and pieces."""
 
     __slots__ = ("_at", "_data", "_message", "_pieces")
 
@@ -147,11 +150,38 @@ class Opening:
         return None if hello is None else _hello(Layer.TLS, hello)
 
 
+class Datagrams:
+    """The first datagrams that one client sends to one server, until they show where it goes; bounded.
+
+    Only what QUIC needs of them is held, not they themselves.
+    """
+
+    __slots__ = ("_count", "_initials")
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._initials: quic.Initials | None = None
+
+    def add(self, datagram: bytes) -> Seen | None:
+        """Take the next datagram, in any order; None: it takes more to tell."""
+        self._count += 1
+        if self._initials is None:
+            known = quic.is_quic(datagram)
+            if not known:
+                return UNKNOWN if known is False else Seen(Layer.QUIC, Shows.UNKNOWN)
+            self._initials = quic.Initials()
+        try:
+            hello = self._initials.add(datagram)
+        except Malformed:
+            return Seen(Layer.QUIC, Shows.NONSENSE)
+        if hello is not None:
+            return _hello(Layer.QUIC, hello)
+        return None if self._count < DATAGRAMS_MAX else Seen(Layer.QUIC, Shows.NONSENSE)
+
+
 def inspect(data: bytes, *, transport: Transport) -> Seen | None:
     """What a client's first octets show: the stream so far, or one datagram; None: it takes more to tell."""
-    if transport is Transport.UDP:
-        return UNKNOWN
-    return Opening().add(data)
+    return (Datagrams() if transport is Transport.UDP else Opening()).add(data)
 
 
 def judge_flow(
@@ -195,15 +225,21 @@ def _hello(layer: Layer, hello: tls.ClientHello) -> Seen:
 
 
 def _http(data: bytes) -> Seen | None:
+    """HTTP/2 with prior knowledge too, which is told as ALPN would tell it."""
+    alpn: tuple[str, ...] = ()
     try:
         request = http.read_request(data)
+        if request is not None and request.method == b"PRI":
+            alpn = ("h2c",)
+            request = http2.read_request(data)
     except Malformed:
         return Seen(Layer.HTTP, Shows.NONSENSE)
     if request is None:
         return None
     path = None if request.path is None else http.normal_path(request.path)
     upgrades = b",".join(request.values(b"upgrade")).lower().replace(b" ", b"").split(b",")
-    return _named(Layer.HTTP, request.hosts, path=path, fingerprint=MMTLS if MMTLS.encode() in upgrades else None)
+    fingerprint = MMTLS if MMTLS.encode() in upgrades else None
+    return _named(Layer.HTTP, request.hosts, alpn=alpn, path=path, fingerprint=fingerprint)
 
 
 def _named(

@@ -1,6 +1,6 @@
 """What `make bench` runs: measures against the budgets and other servers, reports, asserts nothing.
 
-usage: run.py [dns] [service] [policy]: those named, else all of them
+usage: run.py [dns] [service] [policy] [flow]: those named, else all of them
 """
 
 import os
@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 
-from tests.bench import compare, policy, service
+from tests.bench import compare, flow, policy, service
 from tests.bench.process import find
 from tests.bench.tables import print_table
 
@@ -18,7 +18,12 @@ def names() -> None:
     print_table(("a million names in the policy", ""), policy.main())
 
 
-PARTS = {"dns": compare.main, "service": service.main, "policy": names}
+def connections() -> None:
+    """The first octets of connections."""
+    print_table(("the first octets of a connection", "octets", "µs"), flow.main())
+
+
+PARTS = {"dns": compare.main, "service": service.main, "policy": names, "flow": connections}
 NEED_LOAD = {"dns", "service"}
 
 

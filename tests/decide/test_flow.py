@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from enforcer.decide.flow import (
     BYTES_MAX,
+    DATAGRAMS_MAX,
     NAMES_MAX,
     SEGMENTS_MAX,
     SILENT,
     UNKNOWN,
+    Datagrams,
     Judged,
     Opening,
     Seen,
@@ -23,7 +25,8 @@ from enforcer.policy.names import parse
 from enforcer.policy.rules import Port, Transport
 from enforcer.policy.verdict import Action, Layer
 from tests.policy.made import CLIENT, NOW, a_list, a_policy
-from tests.wire.hellos import alpn, big, extension, hello, message, records, sni
+from tests.wire.hellos import PRIOR_KNOWLEDGE, alpn, big, extension, hello, message, records, sni
+from tests.wire.initials import V2, crypto, of_aioquic, seal
 
 POLICY = a_policy(
     a_list(
@@ -239,6 +242,49 @@ def test_15_mb_of_a_hello_are_not_held() -> None:
     shown = next(each for each in found if each is not None)
     assert shown.shows is Shows.NONSENSE
     assert opening.size <= BYTES_MAX
+
+
+def test_http_2_with_prior_knowledge_shows_its_authority() -> None:
+    shown = seen(PRIOR_KNOWLEDGE)
+    assert shown.names == (parse("chat.test"), parse("other.test"))
+    assert (shown.layer, shown.path, shown.alpn) == (Layer.HTTP, "/a", ("h2c",))
+    assert inspect(PRIOR_KNOWLEDGE[:-1], transport=Transport.TCP) is None
+    assert seen(b"PRI * HTTP/2.0\r\n\r\nXX").shows is Shows.NONSENSE
+
+
+def test_quic_is_judged_by_its_name_over_one_datagram_or_several() -> None:
+    (small,) = of_aioquic("chat.bad.test")
+    shown = seen(small, Transport.UDP)
+    assert (shown.layer, shown.shows, shown.alpn, shown.ech) == (Layer.QUIC, Shows.NAME, ("h3",), False)
+    assert judged(shown, port="udp/443").verdict.action is Action.BLOCK
+    large = big(b"chat.bad.test")[5:]
+    datagrams = Datagrams()
+    assert datagrams.add(seal(crypto(large[900:], 900), V2)) is None
+    later = datagrams.add(seal(crypto(large[:900]), V2, number=3))
+    assert later is not None
+    assert judged(later, port="udp/443").verdict.action is Action.BLOCK
+
+
+def test_quic_that_we_cannot_read_is_not_readable() -> None:
+    other = seen(b"\xc3Q050\x08" + bytes(1300), Transport.UDP)
+    assert (other.layer, other.shows, other.readable) == (Layer.QUIC, Shows.UNKNOWN, False)
+    broken = seen(seal(b"\x08\x00"), Transport.UDP)
+    assert (broken.layer, broken.shows, broken.readable) == (Layer.QUIC, Shows.NONSENSE, False)
+    nameless = seen(of_aioquic(None)[0], Transport.UDP)
+    assert (nameless.shows, nameless.readable) == (Shows.NO_NAME, True)
+
+
+def test_other_datagrams_are_unknown() -> None:
+    assert seen(b"\x40" + bytes(50), Transport.UDP) == UNKNOWN
+    assert seen(b"", Transport.UDP) == UNKNOWN
+
+
+def test_a_client_that_never_sends_a_whole_hello_over_quic_is_nonsense_in_the_end() -> None:
+    datagrams = Datagrams()
+    found = [datagrams.add(seal(crypto(b"\x01\0\x20\0"))) for _ in range(DATAGRAMS_MAX)]
+    assert all(each is None for each in found[:-1])
+    assert found[-1] is not None
+    assert not found[-1].readable
 
 
 @settings(max_examples=300)

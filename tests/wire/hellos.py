@@ -1,7 +1,9 @@
-"""ClientHellos, built octet by octet and as Python's ssl sends them."""
+"""What clients send first: ClientHellos, built octet by octet and as Python's ssl sends them; HTTP/2."""
 
 import ssl
 from collections.abc import Iterable, Sequence
+
+from hpack import Encoder
 
 SNI, ALPN, ECH, PADDING = 0, 16, 0xFE0D, 21
 GREASE = 0x5A5A
@@ -61,3 +63,16 @@ def of_ssl(name: str | None, protocols: Sequence[str] = ("h2", "http/1.1")) -> b
     except ssl.SSLWantReadError:
         return outgoing.read()
     raise AssertionError("a handshake that waits for nobody")
+
+
+def frame(kind: int, payload: bytes = b"", flags: int = 0, stream: int = 1) -> bytes:
+    """One frame of HTTP/2."""
+    return len(payload).to_bytes(3) + bytes((kind, flags)) + stream.to_bytes(4) + payload
+
+
+END_HEADERS = 4
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, b"\0\3\0\0\0\x64", stream=0)
+BLOCK = Encoder().encode(
+    [(":method", "GET"), (":scheme", "http"), (":authority", "chat.test:80"), (":path", "/a?b"), ("host", "other.test")]
+)
+PRIOR_KNOWLEDGE = PREFACE + frame(8, bytes(4), stream=0) + frame(1, BLOCK, END_HEADERS)

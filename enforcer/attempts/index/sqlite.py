@@ -1,166 +1,127 @@
-"""The index in one SQLite file, beside which there is no server to run.
+"""The index in SQLite files, beside which there is no server to run: one for each month's attempts, one for the rest.
 
-One writer, the hub, follows the log; how far it is stands in the same transaction as what it read, so nothing is
-indexed twice or left out. Readers open the file read-only. A damaged file is moved aside and made again.
+One writer, the hub, follows the log. A batch's attempts are written first, each under its number, so writing them
+again changes nothing; then, in one transaction, the counts, the events, and how far the log was read. So nothing is
+counted twice or left out, whatever is killed in between. Readers open the files read-only. Retention deletes files.
+A damaged index is moved aside and made again.
 """
 
-import json
+import re
 import sqlite3
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from urllib.parse import quote
 
-from enforcer.attempts.attempt import Attempt, Line, milliseconds, unstamp
-from enforcer.attempts.block import Block, Recorded, Response
-from enforcer.attempts.index import Before, By, Count, Filter, TopDevices
-from enforcer.attempts.log import BEGIN, Cursor, read
-from enforcer.devices.device import Confidence, Granularity, Identity, Owner, Source, State
+from enforcer.attempts.attempt import milliseconds, moment
+from enforcer.attempts.index.batch import Batch, Row, Value
+from enforcer.attempts.index.follow import STALE, Follower
+from enforcer.attempts.index.schema import (
+    BESIDE,
+    COLUMNS,
+    EVENTS,
+    FOLDED_ROWS,
+    FOLDS,
+    HOUR_MS,
+    HOURS,
+    INDEXES,
+    MARKS,
+    PLACE,
+    TOTALS,
+    create,
+)
+from enforcer.attempts.index.sql import Ask, SqlIndex
+from enforcer.attempts.log import Cursor
 from enforcer.errors import Unavailable
-from enforcer.policy.verdict import Layer
 
-type Value = str | int | None
+_MONTH = re.compile(r"\d{4}-\d\d\.sqlite")
+_INSERT = f"INSERT OR REPLACE INTO attempts VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - no input
+_TIME = list(COLUMNS).index("time")
 
-_COLUMNS: Mapping[str, str] = {
-    "seq": "INTEGER PRIMARY KEY",
-    "id": "TEXT NOT NULL",
-    **dict.fromkeys(("time", "last", "logged", "count"), "INTEGER NOT NULL"),
-    **dict.fromkeys(("node", "worker"), "TEXT NOT NULL"),
-    **dict.fromkeys(("epoch", "first", "to"), "INTEGER NOT NULL"),
-    **dict.fromkeys(("layer", "action"), "TEXT NOT NULL"),
-    "response": "TEXT",
-    **dict.fromkeys(("service", "part", "evidence"), "TEXT NOT NULL"),
-    "ban": "TEXT",
-    **dict.fromkeys(("ruleset", "rule", "rule_kind"), "TEXT NOT NULL"),
-    **dict.fromkeys(("name", "via", "qtype", "rcode"), "TEXT"),
-    "ede": "INTEGER",
-    "alpn": "TEXT",
-    "ech": "INTEGER",
-    **dict.fromkeys(("transport", "realm"), "TEXT NOT NULL"),
-    "client_ip": "TEXT",
-    "client_port": "INTEGER",
-    "dest_ip": "TEXT",
-    "dest_port": "INTEGER",
-    **dict.fromkeys(("device", "group"), "TEXT"),
-    **dict.fromkeys(("source", "confidence", "state"), "TEXT NOT NULL"),
-    "age_s": "INTEGER",
-    **dict.fromkeys(("granularity", "prev"), "TEXT NOT NULL"),
-}
-_INSERT = f"INSERT OR REPLACE INTO attempts VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - no input
-_SELECT = f"SELECT {', '.join(f'"{column}"' for column in _COLUMNS)} FROM attempts"  # noqa: S608 - no input
-_ADD = "INSERT INTO totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
-_MOVE = "UPDATE place SET day = ?, offset = ?, seq = ?, sha256 = ?"
-
-# One entry a version: what brings a file from the version before to this one.
-_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+# One entry a version: what brings a file from the version before to this one. A file of another line of versions,
+# and one that is newer than this program, is made again.
+_MAIN: tuple[tuple[str, ...], ...] = (
+    (*(create(table) + " STRICT" for table in (TOTALS, HOURS, FOLDS, MARKS, EVENTS)), *BESIDE, *PLACE),
+)
+_PART: tuple[tuple[str, ...], ...] = (
     (
-        "CREATE TABLE attempts (" + ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items()) + ") STRICT",
-        "CREATE UNIQUE INDEX attempts_id ON attempts (id)",
-        "CREATE INDEX attempts_time ON attempts (time, service, device, count)",  # all that counting devices needs
-        "CREATE INDEX attempts_device ON attempts (device, time)",
-        "CREATE INDEX attempts_service ON attempts (service, time)",
-        "CREATE INDEX attempts_layer ON attempts (layer, time)",
-        """CREATE TABLE totals (service TEXT NOT NULL, layer TEXT NOT NULL, action TEXT NOT NULL,
-            source TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (service, layer, action, source))
-            STRICT, WITHOUT ROWID""",
-        "CREATE TABLE place (day TEXT NOT NULL, offset INTEGER NOT NULL, seq INTEGER NOT NULL, sha256 BLOB) STRICT",
-        "INSERT INTO place VALUES ('', 0, 0, NULL)",
+        "CREATE TABLE attempts ("
+        + ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
+        + ", PRIMARY KEY (seq)) STRICT",
+        *(
+            f"CREATE {'UNIQUE ' if name == 'id' else ''}INDEX attempts_{name} ON attempts"
+            f" ({', '.join(column for column in columns)})"
+            for name, columns in INDEXES.items()
+        ),
     ),
 )
-_SPLITS = {
-    By.DAY: "strftime('%Y-%m-%d', time / 1000, 'unixepoch')",
-    By.HOUR: "strftime('%Y-%m-%dT%H:00Z', time / 1000, 'unixepoch')",
-}
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_STALE = "the log is not the one that was indexed"
 
 
-class SqliteIndex:
-    """The reading end. Every method raises Unavailable when the file cannot be read."""
+class SqliteIndex(SqlIndex):
+    """The reading end. Every method raises Unavailable when a file cannot be read."""
 
     def __init__(self, path: Path) -> None:
-        """Open read-only. Raises Unavailable where there is no index yet."""
+        """Open read-only; the months' files are beside. Raises Unavailable where there is no index yet."""
+        self._path = path
+        self._lock = Lock()
+        self._months: dict[Path, tuple[int, sqlite3.Connection]] = {}
         try:
-            self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+            self._db = _connect(path)
         except sqlite3.Error as error:
             raise Unavailable(
                 f"{path}: cannot be opened ({error}); start the hub, or run enforcer attempts reindex"
             ) from error
 
-    def find(self, which: Filter, limit: int, before: Before | None = None) -> Sequence[Line]:
-        """See Index."""
-        where, values = _where(which)
-        if before is not None:
-            where += " AND (time, seq) < (?, ?)"
-            values += (before.time_ms, before.seq)
-        rows = self._ask(f"{_SELECT} WHERE {where} ORDER BY time DESC, seq DESC LIMIT ?", (*values, limit))
-        return [_line(row) for row in rows]
-
-    def get(self, id: str) -> Line | None:  # noqa: A002
-        """See Index."""
-        rows = self._ask(f"{_SELECT} WHERE id = ?", (id,))
-        return _line(rows[0]) if rows else None
-
-    def stats(self, by: By, which: Filter) -> Sequence[Count]:
-        """See Index."""
-        where, values = _where(which)
-        split = _SPLITS.get(by, f'"{by}"')
-        sql = f"SELECT {split}, sum(count), count(*) FROM attempts WHERE {where} GROUP BY 1 ORDER BY 2 DESC, 1"  # noqa: S608
-        return [Count(*row) for row in self._ask(sql, values)]
-
-    def totals(self) -> Mapping[tuple[str, str, str, str], int]:
-        """See Index."""
-        rows = self._ask("SELECT service, layer, action, source, count FROM totals")
-        return {(service, layer, action, source): count for service, layer, action, source, count in rows}
-
-    def devices_attempting(self, since_ms: int) -> Mapping[str, int]:
-        """See Index."""
-        sql = (
-            "SELECT service, count(DISTINCT device) FROM attempts WHERE time >= ? AND device NOT NULL GROUP BY service"
-        )
-        return dict(self._ask(sql, (since_ms,)))
-
-    def top_devices(self, devices: int, since_ms: int) -> TopDevices:
-        """See Index."""
-        sql = "SELECT device, service, sum(count) FROM attempts WHERE time >= ? AND device NOT NULL GROUP BY 1, 2"
-        counts: dict[str, dict[str, int]] = defaultdict(dict)
-        for device, service, count in self._ask(sql, (since_ms,)):
-            counts[device][service] = count
-        order = sorted(counts, key=lambda device: (-sum(counts[device].values()), device))
-        rest: Counter[str] = Counter()
-        for device in order[devices:]:
-            rest.update(counts[device])
-        return TopDevices({(device, key): n for device in order[:devices] for key, n in counts[device].items()}, rest)
-
-    def seq(self) -> int:
-        """The number of the last line of the log that is indexed."""
-        return int(self._ask("SELECT seq FROM place")[0][0])
-
     def close(self) -> None:
-        """Let go of the file."""
+        """See Index."""
         self._db.close()
+        for _, db in self._months.values():
+            db.close()
+        self._months.clear()
 
-    def _ask(self, sql: str, values: tuple[Value, ...] = ()) -> list[tuple]:  # type: ignore[type-arg]
+    def _ask(self, sql: str, values: Sequence[Value] = ()) -> list[tuple]:  # type: ignore[type-arg]
+        return _asked(self._db, sql, values)
+
+    def _parts(self, since_ms: int, until_ms: int) -> Sequence[Ask]:
+        """The months' files that are there now: one that was deleted or made again is let go of."""
+        with self._lock:
+            there = _months(self._path.parent)
+            for path in self._months.keys() - set(there):
+                self._months.pop(path)[1].close()
+            first, last = _month(since_ms), _month(until_ms - 1)
+            return [self._part(path) for path in reversed(there) if first <= path.stem <= last]
+
+    def _part(self, path: Path) -> Ask:
         try:
-            return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise Unavailable(f"the index cannot be read: {error}") from error
+            number = path.stat().st_ino
+            known = self._months.get(path)
+            if known is None or known[0] != number:
+                if known is not None:
+                    known[1].close()
+                known = self._months[path] = number, _connect(path)
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(f"{path}: cannot be opened ({error}); run enforcer attempts reindex") from error
+        db = known[1]
+        return lambda sql, values: _asked(db, sql, values)
 
 
-class SqliteWriter(SqliteIndex):
-    """The writing end, of the hub alone. trouble: why the index does not follow the log; None while it does."""
+class SqliteWriter(SqliteIndex, Follower):
+    """The writing end, of the hub alone."""
 
     def __init__(self, path: Path, log: Path) -> None:
         """Open or create; begin again where the file is damaged, or the log is another one."""
-        self.trouble: str | None = None
-        self._path, self._log = path, log
+        Follower.__init__(self, log)
+        self._path = path
+        self._lock = Lock()
+        self._months = {}
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._open()
-            if not self._agrees():
-                raise sqlite3.DatabaseError(_STALE)
+            self._db = _migrated(path, _MAIN)
+            if not self.agrees():
+                raise sqlite3.DatabaseError(STALE)
         except (sqlite3.DatabaseError, TypeError):  # TypeError: a table without its one row
             self.rebuild()
 
@@ -170,7 +131,7 @@ class SqliteWriter(SqliteIndex):
         Trouble is kept in `trouble`, and the same lines are tried again the next time: it never stops the hub.
         """
         try:
-            done = self._follow(until, limit)
+            done = self.advance(until, limit)
         except sqlite3.DatabaseError as error:
             self.trouble = f"the index cannot be written: {error}"
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
@@ -184,141 +145,145 @@ class SqliteWriter(SqliteIndex):
         return done
 
     def rebuild(self) -> None:
-        """Move the file aside and begin again: `follow` then reads the whole log."""
+        """Begin again: `follow` then reads the whole log. The damaged main file is kept beside, the months are not."""
         with suppress(AttributeError):
-            self._db.close()
-        for suffix in ("-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        if self._path.exists():
-            self._path.replace(self._path.with_name(self._path.name + ".damaged"))
-        self._open()
+            self.close()
+        for path in (self._path, *_months(self._path.parent)):
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            if path != self._path:
+                path.unlink()
+            elif path.exists():
+                path.replace(path.with_name(path.name + ".damaged"))
+        self._db = _migrated(self._path, _MAIN)
 
-    def _open(self) -> None:
-        self._db = sqlite3.connect(self._path, autocommit=True)
-        self._path.chmod(0o600)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        for number, statements in enumerate(_MIGRATIONS[version:], version + 1):
-            with self._transaction():
-                for statement in statements:
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {number}")
+    def drop_before(self, floor_ms: int) -> None:
+        """Let go of all attempts and events before a moment, a midnight in UTC, which nobody can find from now on.
 
-    def _place(self) -> Cursor:
-        return Cursor(*self._db.execute("SELECT day, offset, seq FROM place").fetchone())
-
-    def _agrees(self) -> bool:
-        """Whether the line at our place is the one that was indexed last; also when that day was purged meanwhile."""
-        place = self._place()
-        path = self._log / f"{place.day}.ndjson"
-        if place == BEGIN or not path.exists():
-            return True
-        with path.open("rb") as file:
-            start = file.seek(max(place.offset - 8192, 0))
-            lines = file.read(place.offset - start).split(b"\n")
-        digest = self._db.execute("SELECT sha256 FROM place").fetchone()[0]
-        return len(lines) > 1 and not lines[-1] and sha256(lines[-2]).digest() == digest
-
-    def _follow(self, until: Cursor, limit: int) -> int:
-        place = self._place()
-        rows: list[tuple[Value, ...]] = []
-        totals: Counter[tuple[str, str, str, str]] = Counter()
-        done, line = 0, b""
-        for line, day, offset in read(self._log, place, until):
-            raw = json.loads(line)
-            place = Cursor(day, offset, raw["seq"])
-            if raw["type"] == "attempt":
-                rows.append(_row(raw))
-                totals[raw["service"], raw["layer"], raw["action"], raw["identity"]["source"]] += raw["count"]
-            done += 1
-            if done == limit:
-                break
-        if done:
-            digest = sha256(line).digest()
-            with self._transaction():
-                self._db.executemany(_INSERT, rows)
-                self._db.executemany(_ADD, [(*key, count) for key, count in totals.items()])
-                self._db.execute(_MOVE, (place.day, place.offset, place.seq, digest))
-        return done
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        What is counted goes with it, and the files of months that are wholly before it. The rest of the first month
+        that is kept stays in its file until that month is over as well. Raises Unavailable.
+        """
         try:
-            yield
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            old_ms = self._floor()
+            with _transaction(self._db):
+                for path in _months(self._path.parent):
+                    if old_ms < _end_ms(path) <= floor_ms:
+                        self._subtract(path)
+                self._db.execute("DELETE FROM hours WHERE hour < ?", (floor_ms // HOUR_MS,))
+                self._db.execute("DELETE FROM events WHERE time < ?", (floor_ms,))
+                self._db.execute("DELETE FROM folds WHERE last < ? OR lines <= 0", (floor_ms,))
+                self._db.execute("UPDATE folds SET first = ? WHERE first < ?", (floor_ms, floor_ms))
+                self._db.execute("UPDATE place SET floor = max(floor, ?)", (floor_ms,))
+            for path in _months(self._path.parent):
+                if _end_ms(path) <= floor_ms:
+                    self._forget(path)
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(f"the index cannot be written: {error}") from error
+
+    def _subtract(self, path: Path) -> None:
+        """Take a month's attempts out of the folds."""
+        keys = ", ".join(FOLDED_ROWS)
+        rows = self._writable(path).execute(f"SELECT {keys}, sum(count), count(*) FROM attempts GROUP BY {keys}")  # noqa: S608
+        where = " AND ".join(f"{column} = ?" for column in FOLDS.keys)
+        sql = f"UPDATE folds SET attempts = attempts - ?, lines = lines - ? WHERE {where}"  # noqa: S608
+        self._db.executemany(sql, ((attempts, lines, *key) for *key, attempts, lines in rows))
+
+    def _forget(self, path: Path) -> None:
+        if path in self._months:
+            self._months.pop(path)[1].close()
+        path.unlink()
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+    def _place(self) -> tuple[Cursor, bytes | None]:
+        day, offset, seq, digest = self._db.execute("SELECT day, read, seq, sha256 FROM place").fetchone()
+        return Cursor(day, offset, seq), digest
+
+    def _store(self, batch: Batch, place: Cursor, digest: bytes) -> None:
+        by_month: dict[str, list[Row]] = defaultdict(list)
+        for row in batch.attempts:
+            by_month[_month(row[_TIME])].append(row)  # type: ignore[arg-type]
+        for month, rows in by_month.items():
+            db = self._writable(self._path.with_name(f"{month}.sqlite"))
+            with _transaction(db):
+                db.executemany(_INSERT, rows)
+        with _transaction(self._db):
+            self._db.executemany(TOTALS.upsert(), [(*key, n) for key, n in batch.totals.items()])
+            self._db.executemany(HOURS.upsert(), [(*key, *numbers) for key, numbers in batch.hours.items()])
+            self._db.executemany(FOLDS.upsert(), [(*key, *numbers) for key, numbers in batch.folds.items()])
+            self._db.executemany(EVENTS.upsert(), batch.events)
+            self._db.executemany(MARKS.upsert(), batch.marks)
+            self._db.execute(
+                "UPDATE place SET day = ?, read = ?, seq = ?, sha256 = ?",
+                (place.day, place.offset, place.seq, digest),
+            )
+
+    def _part(self, path: Path) -> Ask:
+        db = self._writable(path)
+        return lambda sql, values: _asked(db, sql, values)
+
+    def _writable(self, path: Path) -> sqlite3.Connection:
+        if path not in self._months:
+            self._months[path] = 0, _migrated(path, _PART)
+        return self._months[path][1]
 
 
-def _where(which: Filter) -> tuple[str, tuple[Value, ...]]:
-    parts: list[str] = ["1"]
-    values: list[Value] = []
-    if which.since_ms is not None:
-        parts.append("time >= ?")
-        values.append(which.since_ms)
-    if which.until_ms is not None:
-        parts.append("time < ?")
-        values.append(which.until_ms)
-    for column in ("service", "layer", "action", "realm", "device", "group", "client_ip", "rule"):
-        if (value := getattr(which, column)) is not None:
-            parts.append(f'"{column}" = ?')
-            values.append(value)
-    if which.name is not None:
-        parts.append("(name = ? OR substr(name, -?) = ?)")
-        values += (which.name, len(which.name) + 1, f".{which.name}")
-    return " AND ".join(parts), tuple(values)
+def _connect(path: Path) -> sqlite3.Connection:
+    """Read-only, for any thread: SQLite itself lets one in at a time."""
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False)
 
 
-def _row(raw: dict) -> tuple[Value, ...]:  # type: ignore[type-arg]
-    """A parsed attempt line as the columns want it."""
-    source, identity, alpn = raw["src"], raw["identity"], raw["alpn"]
-    flat = {
-        **raw,
-        **identity,
-        "time": milliseconds(raw["time"]),
-        "last": milliseconds(raw["last"]),
-        "logged": milliseconds(raw["logged"]),
-        "worker": source["worker"],
-        "epoch": source["epoch"],
-        "first": source["from"],
-        "to": source["to"],
-        "alpn": None if alpn is None else json.dumps(alpn),
-    }
-    return tuple(flat[column] for column in _COLUMNS)
+def _migrated(path: Path, versions: Sequence[Sequence[str]]) -> sqlite3.Connection:
+    """Open to write, and bring up to date."""
+    db = sqlite3.connect(path, autocommit=True, check_same_thread=False)
+    try:
+        path.chmod(0o600)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(versions):
+            raise sqlite3.DatabaseError(f"{path} is of a newer version")
+        for number, statements in enumerate(versions[version:], version + 1):
+            with _transaction(db):
+                for statement in statements:
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {number}")
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
-def _line(row: tuple) -> Line:  # type: ignore[type-arg]
-    """What `_row` stored."""
-    raw = dict(zip(_COLUMNS, row, strict=True))
-    block = {field: raw[field] for field in Block.__dataclass_fields__}
-    block["layer"] = Layer(raw["layer"])
-    block["action"] = Recorded(raw["action"])
-    block["response"] = raw["response"] and Response(raw["response"])
-    block["alpn"] = raw["alpn"] and tuple(json.loads(raw["alpn"]))
-    block["ech"] = None if raw["ech"] is None else bool(raw["ech"])
-    identity = Identity(
-        Source(raw["source"]),
-        Confidence(raw["confidence"]),
-        State(raw["state"]),
-        raw["age_s"],
-        Granularity(raw["granularity"]),
-    )
-    attempt = Attempt(
-        ulid_ms=unstamp(raw["id"]),
-        time_ms=raw["time"],
-        last_ms=raw["last"],
-        node=raw["node"],
-        worker=raw["worker"],
-        epoch=raw["epoch"],
-        first=raw["first"],
-        to=raw["to"],
-        block=Block(**block),
-        client_ip=raw["client_ip"],
-        client_port=raw["client_port"],
-        owner=Owner(raw["device"], raw["group"], identity),
-    )
-    return Line(raw["id"], raw["seq"], raw["logged"], raw["prev"], attempt)
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _asked(db: sqlite3.Connection, sql: str, values: Sequence[Value]) -> list[tuple]:  # type: ignore[type-arg]
+    try:
+        return db.execute(sql, values).fetchall()
+    except sqlite3.Error as error:
+        raise Unavailable(f"the index cannot be read: {error}") from error
+
+
+def _months(folder: Path) -> list[Path]:
+    """The months' files, oldest first."""
+    return sorted(path for path in folder.iterdir() if _MONTH.fullmatch(path.name))
+
+
+def _month(ms: int) -> str:
+    return moment(ms)[:7]
+
+
+def _end_ms(path: Path) -> int:
+    """The end of a file's month."""
+    year, month = int(path.stem[:4]), int(path.stem[5:])
+    following = f"{year + month // 12:04d}-{month % 12 + 1:02d}"
+    return milliseconds(f"{following}-01T00:00:00.000Z")

@@ -1,165 +1,22 @@
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from enforcer.attempts.attempt import Attempt, Event, Line
-from enforcer.attempts.index import Before, By, Count, Filter, Index, TopDevices
+from enforcer.attempts.index import By, Count, Filter
 from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
 from enforcer.attempts.log import BEGIN, Cursor, DayLog, days
-from enforcer.devices.device import Confidence, Granularity, Identity, Owner, Source, State
-from enforcer.devices.registry import NOBODY
 from enforcer.errors import Unavailable
-from enforcer.policy.verdict import Layer
-from tests.records import BLOCK, NOON_MS, moment
-
-HOUR_MS = 3_600_000
-RADIUS = Identity(Source.RADIUS, Confidence.HIGH, State.RESOLVED, 3, Granularity.DEVICE)
-
-
-def attempt(number: int, count: int = 1, device: str | None = None, **block: object) -> Attempt:
-    """Row `number` of a segment, that many hours after noon."""
-    at = NOON_MS + number * HOUR_MS
-    owner = NOBODY if device is None else Owner(device, "team", RADIUS)
-    changed = replace(BLOCK, **block)  # type: ignore[arg-type]
-    return Attempt(
-        at, at, at + 5, "gw", "dns-0", 1, number << 32 | 1, (number << 32) + count, changed, "192.0.2.1", 7, owner
-    )
-
-
-class Site:
-    """A log and an index that follows it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.log = DayLog(folder / "log")
-        self.path = folder / "index" / "attempts.sqlite"
-        self.open()
-
-    def open(self) -> None:
-        self.index = SqliteWriter(self.path, self.log.folder)
-
-    def write(self, *entries: Attempt | Event, at_ms: int = NOON_MS) -> None:
-        self.log.append(entries, moment(at_ms))
-        self.log.sync()
-
-    def follow(self, limit: int = 1000) -> int:
-        return self.index.follow(self.log.synced, limit)
-
-    def close(self) -> None:
-        self.index.close()
-        self.log.close()
+from tests.attempts.index.site import HOUR_MS, Site, attempt, found
+from tests.records import NOON_MS
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
+    site = Site(tmp_path, SqliteWriter)
     yield site
     site.close()
-
-
-def found(index: Index, limit: int = 100, before: Before | None = None, **which: object) -> list[int]:
-    """The rows of what is found."""
-    return [line.entry.first >> 32 for line in index.find(Filter(**which), limit, before)]  # type: ignore[arg-type, union-attr]
-
-
-def test_what_is_found_is_what_was_logged(site: Site) -> None:
-    full = attempt(
-        1,
-        device="dev-1",
-        layer=Layer.QUIC,
-        alpn=("h3", "h2"),
-        ech=True,
-        dest_ip="198.51.100.1",
-        dest_port=443,
-        via="x.test",
-    )
-    bare = attempt(2, response=None, ban=None, name=None, qtype=None, rcode=None, ede=None)
-    site.write(Event("start", NOON_MS, "gw", {}), full, bare)
-    site.follow()
-    second, first = site.index.find(Filter(), 10)
-    assert (first.entry, first.seq, first.logged_ms, first.id) == (full, 2, NOON_MS, full.id)
-    assert (second.entry, second.seq) == (bare, 3)
-    assert len(first.prev) == 64
-    assert site.index.get(full.id) == first
-    assert site.index.get("0" * 26) is None
-
-
-def test_pages_go_from_the_newest_to_the_oldest_without_a_gap(site: Site) -> None:
-    site.write(*(attempt(number % 3) for number in range(3)), *(replace(attempt(9), epoch=n) for n in range(4)))
-    site.follow()
-    lines = list(site.index.find(Filter(), 100))
-    paged: list[Line] = []
-    before = None
-    while page := site.index.find(Filter(), 2, before):
-        paged += page
-        before = Before(page[-1].entry.time_ms, page[-1].seq)
-    assert paged == lines
-    assert [line.entry.time_ms for line in lines] == sorted((line.entry.time_ms for line in lines), reverse=True)
-
-
-def test_every_filter_narrows(site: Site) -> None:
-    site.write(
-        attempt(0, device="dev-1"),
-        attempt(1, device="dev-2", service="scan", rule="scan/exact/x.test", realm="other"),
-        attempt(2, layer=Layer.TLS, name="b.chat.test"),
-        attempt(3, name="xchat.test"),
-    )
-    site.follow()
-    index = site.index
-    assert found(index, device="dev-1") == [0]
-    assert found(index, group="team") == [1, 0]
-    assert found(index, service="scan") == [1]
-    assert found(index, rule="scan/exact/x.test") == [1]
-    assert found(index, realm="other") == [1]
-    assert found(index, layer="tls") == [2]
-    assert found(index, action="observed") == []
-    assert found(index, client_ip="192.0.2.1", service="chat") == [3, 2, 0]
-    assert found(index, name="chat.test") == [2, 1, 0], "and everything below, but not what only ends alike"
-    assert found(index, name="b.chat.test") == [2]
-    assert found(index, since_ms=NOON_MS + HOUR_MS, until_ms=NOON_MS + 3 * HOUR_MS) == [2, 1]
-
-
-def test_counts_are_of_attempts_not_of_lines(site: Site) -> None:
-    site.write(attempt(0, count=10, device="dev-1"), attempt(1, count=5), attempt(30, count=1, service="scan"))
-    site.follow()
-    index = site.index
-    assert index.stats(By.SERVICE, Filter()) == [Count("chat", 15, 2), Count("scan", 1, 1)]
-    assert index.stats(By.DEVICE, Filter(service="chat")) == [Count("dev-1", 10, 1), Count(None, 5, 1)]
-    assert index.stats(By.DAY, Filter()) == [Count("2026-11-23", 15, 2), Count("2026-11-24", 1, 1)]
-    assert [count.key for count in index.stats(By.HOUR, Filter(service="chat"))] == [
-        "2026-11-23T12:00Z",
-        "2026-11-23T13:00Z",
-    ]
-    assert index.totals() == {
-        ("chat", "dns", "blocked", "radius"): 10,
-        ("chat", "dns", "blocked", "unknown"): 5,
-        ("scan", "dns", "blocked", "unknown"): 1,
-    }
-
-
-@pytest.mark.parametrize("by", By)
-def test_counts_can_be_split_by_everything_that_is_offered(site: Site, by: By) -> None:
-    site.write(attempt(0, count=10, device="dev-1"))
-    site.follow()
-    assert [count.attempts for count in site.index.stats(by, Filter())] == [10]
-
-
-def test_devices_are_counted_once_and_the_rest_is_added_up(site: Site) -> None:
-    site.write(
-        attempt(1, count=9, device="dev-1"),
-        attempt(2, count=1, device="dev-1", service="scan"),
-        attempt(3, count=8, device="dev-2"),
-        attempt(4, count=2, device="dev-3"),
-        attempt(5, count=3, device="dev-4"),
-        attempt(6, count=99),
-    )
-    site.follow()
-    assert site.index.devices_attempting(NOON_MS) == {"chat": 4, "scan": 1}
-    assert site.index.devices_attempting(NOON_MS + 4 * HOUR_MS) == {"chat": 2}
-    top = TopDevices({("dev-1", "chat"): 9, ("dev-1", "scan"): 1, ("dev-2", "chat"): 8}, {"chat": 5})
-    assert site.index.top_devices(2, NOON_MS) == top
 
 
 def test_it_follows_to_the_end_in_steps_and_no_further_than_it_is_told(site: Site) -> None:
@@ -236,13 +93,52 @@ def test_a_purged_day_stays_indexed(site: Site) -> None:
 
 
 def test_a_full_disk_is_trouble_and_no_damage(site: Site) -> None:
-    site.write(*(attempt(number) for number in range(300)))
-    site.index._db.execute("PRAGMA max_page_count = 30")
+    site.show(attempt(0))
+    ((_, month),) = site.index._months.values()
+    month.execute("PRAGMA max_page_count = 12")
+    site.write(*(attempt(number) for number in range(1, 300)))
     assert site.follow() == 0
     assert site.index.trouble == "the index cannot be written: database or disk is full"
-    site.index._db.execute("PRAGMA max_page_count = 100000")
-    assert site.follow() == 300
+    month.execute("PRAGMA max_page_count = 100000")
+    assert site.follow() == 299
+    assert site.index.stats(By.SERVICE, Filter()) == [Count("chat", 300, 300)]
     assert not site.path.with_name("attempts.sqlite.damaged").exists()
+
+
+def test_a_batch_that_was_half_written_is_counted_once(site: Site) -> None:
+    """The month's file has it, and the main one could not be written."""
+    site.show(attempt(0, count=4, device="dev-1"))
+    site.write(attempt(1, count=2, device="dev-1"))
+    site.index._db.execute("PRAGMA query_only = 1")
+    assert site.follow() == 0
+    assert found(site.index) == [1, 0], "the month has it"
+    site.index.close()
+    site.open()
+    assert site.follow() == 1
+    assert found(site.index) == [1, 0]
+    assert site.index.stats(By.SERVICE, Filter()) == [Count("chat", 6, 2)]
+    assert [fold.attempts for fold in site.index.folds(Filter())] == [6]
+
+
+def test_a_damaged_month_is_made_again(site: Site) -> None:
+    site.show(attempt(0), attempt(900))
+    site.index.close()
+    site.path.with_name("2026-11.sqlite").write_bytes(b"no database")
+    site.open()
+    site.write(attempt(1))
+    while site.follow() or site.index.trouble:
+        pass
+    assert found(site.index) == [900, 1, 0]
+
+
+def test_readers_see_a_month_that_was_made_again_or_let_go(site: Site) -> None:
+    site.show(attempt(0), attempt(900))
+    reader = SqliteIndex(site.path)
+    assert found(reader) == [900, 0]
+    site.index.drop_before(NOON_MS + 200 * HOUR_MS)
+    assert found(reader) == [900]
+    assert sorted(path.name for path in site.path.parent.glob("*.sqlite")) == ["2026-12.sqlite", "attempts.sqlite"]
+    reader.close()
 
 
 def test_readers_open_it_read_only_beside_the_writer(site: Site) -> None:
@@ -254,7 +150,7 @@ def test_readers_open_it_read_only_beside_the_writer(site: Site) -> None:
     site.follow()
     assert found(reader) == [1, 0]
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader._db.execute("DELETE FROM attempts")
+        reader._db.execute("DELETE FROM totals")
     reader.close()
 
 

@@ -1,0 +1,484 @@
+"""Who held which address when, from what gateways report of their sessions; exact in any order of arrival.
+
+A session is known by its gateway and its id. Each report is an upsert: a session whose Start was lost begins with its
+first Interim or Stop, and a Stop that comes before its Start waits for it. What a session held is kept by interval,
+so that an attempt is attributed by its own time, also when reports come late. Times are ms since 1970.
+
+    who held X at t: of all sessions that ever held X in this realm, the one that took it last before t; nobody when
+    that one had given it up by t, since a newer session supersedes the older ones for ever
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from statistics import median_low
+
+from enforcer.devices.device import Address
+from enforcer.devices.prefix import Prefix, host_prefix
+from enforcer.devices.subject import NOTHING, Subject
+
+TOLERANCE_MS = 300_000  # how far a gateway's clock may be off before its time stamps are not used
+_STALE_LEAST_MS = 30 * 60_000
+_STALE_FOR_MS = 12 * 3_600_000
+_SHORTEST_V6 = 48
+_PER_ADDRESS = 32
+_RUNS = 32
+_RESETS = 1024
+_GAPS = 64
+
+
+class Status(StrEnum):
+    """What a report says of its session, or of its whole gateway (RFC 2866 §5.1)."""
+
+    START = "start"
+    INTERIM = "interim"
+    STOP = "stop"
+    ON = "on"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One event of a gateway.
+
+    stamp_ms: when it happened by the gateway's clock; None where not said. delay_s: for how long the gateway had tried
+    to tell it. lasted_s: the session's age then. prefixes: the addresses that it names. bearer: of several that share
+    an address (NSAPI). ends_all: the session's last bearer has ended, and with it every other.
+    """
+
+    realm: str
+    gateway: str
+    status: Status
+    arrival_ms: int
+    session: str = ""
+    stamp_ms: int | None = None
+    delay_s: int = 0
+    lasted_s: int | None = None
+    prefixes: tuple[Prefix, ...] = ()
+    subject: Subject = NOTHING
+    bearer: str | None = None
+    ends_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Who held an address at a moment. stale: the gateway should have confirmed it since, and has not."""
+
+    realm: str
+    gateway: str
+    session: str
+    subject: Subject
+    prefix: Prefix
+    since_ms: int
+    age_ms: int
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept, and for how long. expire_ms: of sessions whose gateway never confirms any."""
+
+    sessions: int = 400_000
+    expire_ms: int = 24 * 3_600_000
+    history_ms: int = 24 * 3_600_000
+
+
+type _Key = tuple[str, str, str]
+type _Gateway = tuple[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One session of a gateway, as far as its reports have told.
+
+    start_ms: the earliest start that any of them implies; told: one of them knew it. first_ms, last_ms: the first and
+    the last report of an open session; first_ms is None while only its Stop is known. runs: IPv4 addresses one after
+    the other, each with the first and last moment at which it was named. named: other prefixes, and when each was named
+    first. before: the session that had the same id earlier.
+    """
+
+    realm: str
+    gateway: str
+    id: str
+    start_ms: int
+    told: bool = False
+    first_ms: int | None = None
+    last_ms: int = 0
+    stop_ms: int | None = None
+    ended_all: bool = False
+    subject: Subject = NOTHING
+    bearer: str | None = None
+    runs: list[tuple[Prefix, int, int]] = field(default_factory=list)
+    named: dict[Prefix, int] = field(default_factory=dict)
+    confirmed: bool = True
+    before: "Session | None" = None
+
+    @property
+    def prefixes(self) -> tuple[Prefix, ...]:
+        """All that it ever held."""
+        return (*dict.fromkeys(prefix for prefix, _, _ in self.runs), *self.named)
+
+    def held(self, prefix: Prefix) -> Iterator[tuple[int, int | None]]:
+        """From when until when (None: its end) it held a prefix."""
+        if (first := self.named.get(prefix)) is not None:
+            yield self._since(first), None
+        for i, (mine, first, _) in enumerate(self.runs):
+            if mine == prefix:
+                yield self._since(first), self.runs[i + 1][1] if i + 1 < len(self.runs) else None
+
+    def _since(self, named_ms: int) -> int:
+        """What the first known report names was there from the start; what a later one adds, since then."""
+        return self.start_ms if self.first_ms is None or named_ms <= self.first_ms else named_ms
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a gateway: when it began anew (on) or ended (off), and how far apart its reports are."""
+
+    on_ms: list[int] = field(default_factory=list)
+    off_ms: list[int] = field(default_factory=list)
+    gaps: deque[int] = field(default_factory=lambda: deque(maxlen=_GAPS))
+    last_ms: int = 0
+    interval_ms: int = 0
+
+    def saw(self, gap_ms: int) -> None:
+        self.gaps.append(gap_ms)
+        if len(self.gaps) < 8 or not self.interval_ms or not gap_ms % 16:  # now and then is enough
+            self.interval_ms = median_low(self.gaps)
+
+
+class SessionTable:
+    """All sessions of all gateways.
+
+    counts: `skewed` reports (the gateway's clock was not used), `refused` prefixes (too short to be one device's),
+    `evicted` sessions (over the limit). skew_ms: by gateway, of its last report.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.counts: Counter[str] = Counter()
+        self.skew_ms: dict[_Gateway, int] = {}
+        self._sessions: dict[_Key, Session] = {}
+        self._number = 0
+        self._closed: dict[Session, None] = {}  # in the order in which they were seen to end
+        self._holders: dict[tuple[str, Prefix], list[Session]] = {}
+        self._lengths: dict[tuple[str, int], tuple[int, ...]] = {}
+        self._gateways: dict[_Gateway, _Known] = {}
+
+    def __len__(self) -> int:
+        return self._number
+
+    def apply(self, report: Report) -> Session | None:
+        """Take in a report; returns the session that it changed, or None for what is no session's."""
+        at_ms = self._moment(report)
+        known = self._gateways.setdefault((report.realm, report.gateway), _Known())
+        known.last_ms = max(known.last_ms, report.arrival_ms)
+        if report.status in (Status.ON, Status.OFF):
+            times = known.on_ms if report.status is Status.ON else known.off_ms
+            if at_ms not in times[-8:]:
+                insort(times, at_ms)
+                del times[:-_RESETS]
+            return None
+        start_ms = at_ms if report.lasted_s is None else at_ms - report.lasted_s * 1000
+        told = report.status is Status.START or report.lasted_s is not None
+        session = self._session(report, at_ms, start_ms, told=told)
+        session.start_ms = min(session.start_ms, start_ms)
+        session.told |= told
+        session.confirmed = True
+        if report.subject:
+            session.subject = _joined(session.subject, report.subject)
+        session.bearer = report.bearer or session.bearer
+        if report.status is Status.STOP:
+            session.stop_ms = at_ms if session.stop_ms is None else min(session.stop_ms, at_ms)
+            session.ended_all |= report.ends_all
+            self._closed.setdefault(session)
+        else:
+            if report.status is Status.INTERIM and at_ms > session.last_ms > 0:
+                known.saw(at_ms - session.last_ms)
+            session.first_ms = at_ms if session.first_ms is None else min(session.first_ms, at_ms)
+        session.last_ms = max(session.last_ms, at_ms)
+        for prefix in report.prefixes:
+            self._bind(session, prefix, at_ms, stopped=report.status is Status.STOP)
+        return session
+
+    def holder(self, realm: str, address: Address, at_ms: int) -> Holding | None:
+        """Who held an address at a moment; of nested prefixes the longest that anybody held."""
+        host = host_prefix(address)
+        whole = host.length
+        for length in self._lengths.get((realm, host.version), ()):
+            prefix = Prefix(host.version, length, host.bits >> (whole - length))
+            sessions = self._holders.get((realm, prefix))
+            if sessions is not None:
+                found = self._held(sessions, prefix, at_ms)
+                if found is not None:
+                    return found
+        return None
+
+    def open_at(self, session: Session, at_ms: int) -> bool:
+        """Whether a session had begun, and not ended or expired."""
+        return session.start_ms <= at_ms and not self._over(session, at_ms)
+
+    def states(self, at_ms: int) -> Counter[tuple[str, str]]:
+        """How many sessions are `open`, `stale` or `closed`, by realm."""
+        found: Counter[tuple[str, str]] = Counter()
+        for session in self.sessions():
+            state = "closed" if self._over(session, at_ms) else "stale" if self._stale(session, at_ms) else "open"
+            found[session.realm, state] += 1
+        return found
+
+    def sessions(self) -> Iterator[Session]:
+        """Every session that is kept, those with an earlier use of the same id behind the later one."""
+        for newest in self._sessions.values():
+            session: Session | None = newest
+            while session is not None:
+                yield session
+                session = session.before
+
+    def gateways(self) -> Iterator[tuple[str, str, int, int]]:
+        """Realm, gateway, when its last report came, and how far apart its reports are (0: not known), in ms."""
+        for (realm, gateway), known in self._gateways.items():
+            yield realm, gateway, known.last_ms, known.interval_ms
+
+    def resets(self) -> Iterator[tuple[str, str, list[int], list[int]]]:
+        """Realm, gateway, and when it began anew and when it ended."""
+        for (realm, gateway), known in self._gateways.items():
+            if known.on_ms or known.off_ms:
+                yield realm, gateway, known.on_ms, known.off_ms
+
+    def restore(self, sessions: Iterable[Session], resets: Iterable[tuple[str, str, list[int], list[int]]]) -> None:
+        """Take in what was kept over a restart. Sessions are stale until a report confirms them."""
+        for realm, gateway, on_ms, off_ms in resets:
+            known = self._gateways.setdefault((realm, gateway), _Known())
+            known.on_ms, known.off_ms = sorted(on_ms), sorted(off_ms)
+        for session in sorted(sessions, key=lambda each: each.start_ms):
+            key = (session.realm, session.gateway, session.id)
+            session.before = self._sessions.pop(key, None)
+            self._add(key, session)
+            if session.stop_ms is not None:
+                self._closed[session] = None
+            for prefix in session.prefixes:
+                self._hold(session, prefix)
+        self.doubt()
+
+    def doubt(self) -> None:
+        """Make every session stale until a report confirms it: who was away does not know what has ended meanwhile."""
+        for session in self.sessions():
+            session.confirmed = False
+
+    def purge(self, now_ms: int) -> int:
+        """Forget the sessions that were over before the history begins; returns how many."""
+        oldest_ms = now_ms - self.limits.history_ms
+        over = [session for session in self.sessions() if self._over(session, oldest_ms)]
+        for session in over:
+            self._forget(session)
+        for known in self._gateways.values():
+            for times in (known.on_ms, known.off_ms):
+                del times[: bisect_left(times, oldest_ms - self.limits.expire_ms)]
+        return len(over)
+
+    def _moment(self, report: Report) -> int:
+        """When it happened: by the gateway's clock where that can be believed, and never later than it was told."""
+        told_ms = report.arrival_ms - report.delay_s * 1000
+        if report.stamp_ms is None:
+            return told_ms
+        skew_ms = report.stamp_ms - told_ms
+        self.skew_ms[report.realm, report.gateway] = skew_ms
+        if abs(skew_ms) > TOLERANCE_MS:
+            self.counts["skewed"] += 1
+            return told_ms
+        return min(report.stamp_ms, told_ms)
+
+    def _session(self, report: Report, at_ms: int, start_ms: int, *, told: bool) -> Session:
+        """The session that a report is about: the latest use of its id that it can belong to, or a new one.
+
+        told: the report knows when its session began.
+        """
+        key = (report.realm, report.gateway, report.session)
+        newer: Session | None = None
+        session = self._sessions.get(key)
+        while session is not None:
+            if session.told and at_ms < session.start_ms - TOLERANCE_MS:  # it is older: look further back
+                newer, session = session, session.before
+                continue
+            closed_ms = self._closed_ms(session)
+            from_ms = session.start_ms if session.told and told else closed_ms
+            if (
+                from_ms is not None and start_ms > from_ms + TOLERANCE_MS
+            ):  # it has another start, or comes after the end
+                break
+            return session
+        made = Session(report.realm, report.gateway, report.session, start_ms, before=session)
+        if newer is not None:
+            newer.before = made
+            self._number += 1
+        else:
+            self._add(key, made)
+        return made
+
+    def _add(self, key: _Key, session: Session) -> None:
+        if self._number >= self.limits.sessions:
+            self._evict()
+        self._sessions[key] = session
+        self._number += 1
+
+    def _evict(self) -> None:
+        """Make room: the one that ended first, or else the one that was heard of first."""
+        self.counts["evicted"] += 1
+        self._forget(next(iter(self._closed), None) or next(iter(self._sessions.values())))
+
+    def _forget(self, session: Session) -> None:
+        key = (session.realm, session.gateway, session.id)
+        newest = self._sessions.get(key)
+        if newest is session:
+            del self._sessions[key]
+            if session.before is not None:
+                self._sessions[key] = session.before
+        else:
+            while newest is not None and newest.before is not session:
+                newest = newest.before
+            if newest is not None:
+                newest.before = session.before
+        self._number -= 1
+        self._closed.pop(session, None)
+        for prefix in session.prefixes:
+            place = (session.realm, prefix)
+            holders = [each for each in self._holders.get(place, ()) if each is not session]
+            if holders:
+                self._holders[place] = holders
+            else:
+                self._holders.pop(place, None)
+
+    def _bind(self, session: Session, prefix: Prefix, at_ms: int, *, stopped: bool) -> None:
+        """Note that a report named a prefix. A Stop repeats what was held; it begins nothing."""
+        if prefix.length != 32 if prefix.version == 4 else prefix.length < _SHORTEST_V6:
+            self.counts["refused"] += 1
+            return
+        known = prefix in session.named or any(prefix == mine for mine, _, _ in session.runs)
+        if stopped and (known or session.first_ms is not None):
+            return
+        if prefix.version == 6:
+            session.named[prefix] = min(session.named.get(prefix, at_ms), at_ms)
+        else:
+            session.runs = _run(session.runs, prefix, at_ms)
+        if not known:
+            self._hold(session, prefix)
+
+    def _hold(self, session: Session, prefix: Prefix) -> None:
+        holders = self._holders.setdefault((session.realm, prefix), [])
+        if session in holders:
+            return
+        if len(holders) >= _PER_ADDRESS:
+            oldest = min(holders, key=lambda each: (each.stop_ms is None, each.start_ms))
+            holders.remove(oldest)
+            self.counts["evicted"] += 1
+        holders.append(session)
+        lengths = self._lengths.get((session.realm, prefix.version), ())
+        if prefix.length not in lengths:
+            self._lengths[session.realm, prefix.version] = tuple(sorted((*lengths, prefix.length), reverse=True))
+
+    def _held(self, sessions: list[Session], prefix: Prefix, at_ms: int) -> Holding | None:
+        found = [
+            (since, until, session)
+            for session in sessions
+            for since, until in session.held(prefix)
+            if since <= at_ms and session.start_ms <= at_ms
+        ]
+        if not found:
+            return None
+        found.sort(key=lambda each: (each[0], each[2].stop_ms is None, each[2].start_ms), reverse=True)
+        last = found[0][2]
+        bearers = [each for each in found if each[2] is last or _share(each[2], last)] if last.bearer else found[:1]
+        ends = [each.stop_ms for _, _, each in bearers if each.ended_all and each.stop_ms is not None]
+        for since, until, session in bearers:
+            if session is not last and any(not _share(each[2], last) and each[0] > since for each in found):
+                break  # somebody else had the address in between
+            given_up = (until is not None and until <= at_ms) or any(since <= end <= at_ms for end in ends)
+            if not given_up and not self._over(session, at_ms):
+                return Holding(
+                    session.realm,
+                    session.gateway,
+                    session.id,
+                    session.subject,
+                    prefix,
+                    since,
+                    max(at_ms - session.last_ms, 0),
+                    self._stale(session, at_ms),
+                )
+        return None
+
+    def _closed_ms(self, session: Session) -> int | None:
+        """When it was ended by its Stop, or by its gateway: one that begins anew has no session from before."""
+        ends = [] if session.stop_ms is None else [session.stop_ms]
+        known = self._gateways.get((session.realm, session.gateway))
+        if known is not None and (known.on_ms or known.off_ms):
+            # In one second: sessions can begin after the gateway did, and before it ended.
+            begun, ended = bisect_right(known.on_ms, session.start_ms), bisect_left(known.off_ms, session.start_ms)
+            ends += known.on_ms[begun : begun + 1] + known.off_ms[ended : ended + 1]
+        return min(ends, default=None)
+
+    def _over(self, session: Session, at_ms: int) -> bool:
+        closed_ms = self._closed_ms(session)
+        return (closed_ms is not None and closed_ms <= at_ms) or at_ms >= self._expires_ms(session)
+
+    def _expires_ms(self, session: Session) -> int:
+        interval_ms = self._interval(session)
+        if not interval_ms:
+            return session.last_ms + self.limits.expire_ms
+        return session.last_ms + max(3 * interval_ms, _STALE_LEAST_MS) + _STALE_FOR_MS
+
+    def _stale(self, session: Session, at_ms: int) -> bool:
+        if not session.confirmed:
+            return True
+        interval_ms = self._interval(session)
+        return bool(interval_ms) and at_ms >= session.last_ms + max(3 * interval_ms, _STALE_LEAST_MS)
+
+    def _interval(self, session: Session) -> int:
+        known = self._gateways.get((session.realm, session.gateway))
+        return 0 if known is None else known.interval_ms
+
+
+def _joined(known: Subject, told: Subject) -> Subject:
+    """What either says; where both do, the later report."""
+    if known == told or not known:
+        return told
+    return Subject(
+        told.imei or known.imei,
+        told.imsi or known.imsi,
+        told.msisdn or known.msisdn,
+        told.mac or known.mac,
+        told.tunnel or known.tunnel,
+    )
+
+
+def _share(one: Session, other: Session) -> bool:
+    """Whether two sessions are bearers of one device on one gateway."""
+    return (
+        one.bearer is not None
+        and other.bearer is not None
+        and one.gateway == other.gateway
+        and one.subject.is_mobile
+        and (one.subject.imsi, one.subject.imei) == (other.subject.imsi, other.subject.imei)
+    )
+
+
+def _run(runs: list[tuple[Prefix, int, int]], prefix: Prefix, at_ms: int) -> list[tuple[Prefix, int, int]]:
+    """Put a moment at which an IPv4 address was named among those known, in order; neighbours of one address join."""
+    if len(runs) == 1 and runs[0][0] == prefix:
+        _, first, last = runs[0]
+        return runs if first <= at_ms <= last else [(prefix, min(first, at_ms), max(last, at_ms))]
+    pieces: list[tuple[Prefix, int, int]] = [(prefix, at_ms, at_ms)]
+    for mine, first, last in runs:
+        if mine != prefix and first < at_ms <= last:  # it was another's in between
+            pieces += [(mine, first, at_ms - 1), (mine, last, last)]
+        else:
+            pieces.append((mine, first, last))
+    pieces.sort(key=lambda piece: piece[1:])
+    joined: list[tuple[Prefix, int, int]] = []
+    for piece in pieces:
+        if joined and joined[-1][0] == piece[0]:
+            joined[-1] = (piece[0], joined[-1][1], max(joined[-1][2], piece[2]))
+        else:
+            joined.append(piece)
+    return joined[-_RUNS:]

@@ -1,0 +1,24 @@
+import sqlite3
+
+import pytest
+
+from enforcer.attempts.index.schema import EVENTS, FOLDS, HOURS, MARKS, TOTALS, Table, create
+
+
+@pytest.mark.parametrize("table", [TOTALS, HOURS, FOLDS, MARKS, EVENTS])
+def test_a_row_is_added_to_what_is_there_of_its_key(table: Table) -> None:
+    db = sqlite3.connect(":memory:")
+    db.execute(create(table))
+    for number in (5, 3):
+        db.execute(table.upsert(), [1] * len(table.keys) + [number] * len(table.numbers))
+    (row,) = db.execute(f"SELECT * FROM {table.name}")
+    numbers = dict(zip(table.numbers, map(int, row[len(table.keys) :]), strict=True))
+    db.close()
+    expected = {
+        "totals": {"attempts": 8},
+        "hours": {"attempts": 8, "lines": 8},
+        "folds": {"group": 5, "attempts": 8, "lines": 8, "first": 3, "last": 5},
+        "marks": dict.fromkeys(MARKS.numbers, 3),
+        "events": {**dict.fromkeys(EVENTS.numbers, 5), "id": 3},
+    }
+    assert numbers == expected[table.name]
