@@ -18,11 +18,13 @@ NEGATIVE_TTL_MAX = 10_800  # RFC 2308 §5
 FAILURE_MIN_S, FAILURE_MAX_S = 1.0, 60.0  # RFC 9520 §3.2 asks for 1 s to 5 min
 
 # What an entry takes besides its octets, and each of its records: the objects around them, measured with tracemalloc.
-OVERHEAD = 700
-RECORD = 400
+OVERHEAD = 600
+RECORD = 40
 
 _TTL = struct.Struct(">I")
 _NXDOMAIN = 3
+_ANSWER = dns.Section.ANSWER
+FOREVER = 1 << 62
 
 type Key = tuple[bytes, int]
 
@@ -31,15 +33,17 @@ type Key = tuple[bytes, int]
 class Cached:
     """One answer without OPT, as upstream sent it, to be given out with its TTLs counted down.
 
-    ttls: each TTL with its offset. stored, until: when it came, and when it expires. bare: the same without ECH keys;
-    None where there are none. Others hold it by a weak reference alone, so that it ends when the cache drops it.
+    ttls: where they stand. stored, until: when it came, and when it expires. every_type: it denies all types of its
+    name. bare: the same without ECH keys; None where there are none. Others hold it by a weak reference alone, so that
+    it ends when the cache drops it. It is kept as octets: read, it would take four times as much.
     """
 
     wire: bytes
-    response: dns.Response
-    ttls: tuple[tuple[int, int], ...]
+    rcode: int
+    ttls: tuple[int, ...]
     stored: float
     until: float
+    every_type: bool = False
     bare: "Cached | None" = None
 
     @property
@@ -48,11 +52,14 @@ class Cached:
         own = len(self.wire) + OVERHEAD + RECORD * len(self.ttls)
         return own if self.bare is None else own + self.bare.size
 
-    def at(self, now: float) -> bytearray:
+    def at(self, now: float) -> bytes | bytearray:
         """The message as it is to be given out now: every TTL less the time it was kept, the same all of a second."""
-        wire = bytearray(self.wire)
         age = int(now) - int(self.stored)
-        for offset, ttl in self.ttls:
+        if not age:
+            return self.wire
+        wire = bytearray(self.wire)
+        for offset in self.ttls:
+            (ttl,) = _TTL.unpack_from(wire, offset)
             _TTL.pack_into(wire, offset, ttl - age if ttl > age else 0)
         return wire
 
@@ -60,7 +67,7 @@ class Cached:
 def stale_wire(entry: Cached) -> bytearray:
     """The message as it is to be given out when it has expired: with every TTL 30 seconds (RFC 8767 §4)."""
     wire = bytearray(entry.wire)
-    for offset, _ in entry.ttls:
+    for offset in entry.ttls:
         _TTL.pack_into(wire, offset, STALE_TTL)
     return wire
 
@@ -73,25 +80,44 @@ def cacheable(wire: bytes, response: dns.Response, now: float, max_ttl: int) -> 
     for an SOA that is none, and for parameters of SVCB and HTTPS that are none.
     """
     most = min(max_ttl, TTL_MAX)
-    lifetime = min((record.ttl for record in response.records), default=0)
-    if response.rcode == _NXDOMAIN or not any(record.section is dns.Section.ANSWER for record in response.records):
+    lifetime, answers = FOREVER, 0
+    for section, _, _, _, ttl, _, _, _ in response.records:
+        answers += section is _ANSWER
+        lifetime = min(lifetime, ttl)
+    denied = response.rcode == _NXDOMAIN
+    if denied or not answers:
         negative = dns.negative_ttl(wire, response)
         # Clients count from the SOA's TTL and MINIMUM: with a TTL above MINIMUM they would keep it longer than we do.
         most = min(most, NEGATIVE_TTL_MAX) if negative is None else min(most, NEGATIVE_TTL_MAX, negative)
         lifetime = 0 if negative is None else lifetime
-    if response.tc or response.rcode not in (0, _NXDOMAIN):
+    if response.tc or not (response.rcode == 0 or denied):
         lifetime = 0
     until = now + min(lifetime, most)
     plain = without_ech(wire, response)
-    if plain is None:
-        return Cached(wire, response, _ttls(response, most), now, until)
-    stripped = dns.read_response(plain)
-    bare = Cached(plain, stripped, _ttls(stripped, most), now, until)
-    return Cached(wire, response, _ttls(response, most), now, until, bare)
+    bare = None if plain is None else _entry(plain, dns.read_response(plain), most, now, until)
+    return _entry(wire, response, most, now, until, every_type=denied and not answers, bare=bare)
 
 
-def _ttls(response: dns.Response, most: int) -> tuple[tuple[int, int], ...]:
-    return tuple([(record.ttl_at, min(record.ttl, most)) for record in response.records])
+def _entry(
+    wire: bytes,
+    response: dns.Response,
+    most: int,
+    now: float,
+    until: float,
+    *,
+    every_type: bool = False,
+    bare: Cached | None = None,
+) -> Cached:
+    """An entry whose octets say no TTL above `most`, and none with the top bit set."""
+    capped: bytearray | None = None
+    offsets = []
+    for _, _, _, _, ttl, at, _, _ in response.records:
+        offsets.append(at)
+        if ttl > most or wire[at] > 0x7F:
+            capped = capped or bytearray(wire)
+            _TTL.pack_into(capped, at, min(ttl, most))
+    octets = wire if capped is None else bytes(capped)
+    return Cached(octets, response.rcode, tuple(offsets), now, until, every_type, bare)
 
 
 class Cache:
@@ -136,16 +162,15 @@ class Cache:
 
     def put(self, question: bytes, variant: int, entry: Cached, now: float) -> None:
         """Keep an answer, if it may be kept at all."""
-        if entry.until <= now or entry.size > self.max_bytes // 8:
+        size = entry.size
+        if entry.until <= now or size > self.max_bytes // 8:
             return
-        chain = any(record.section is dns.Section.ANSWER for record in entry.response.records)
-        for_every_type = entry.response.rcode == _NXDOMAIN and not chain
-        key = (_name(question) if for_every_type else question, variant)
-        for old in ((question, variant), (_name(question), variant)):  # of which one may have expired
+        typed, untyped = (question, variant), (_name(question), variant)
+        for old in (typed, untyped):  # of which one may have expired
             if old in self._entries:
                 self._drop(old)
-        self._entries[key] = entry
-        self.bytes += entry.size
+        self._entries[untyped if entry.every_type else typed] = entry
+        self.bytes += size
         while self.bytes > self.max_bytes:
             self._drop(next(iter(self._entries)))
 

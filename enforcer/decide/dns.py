@@ -35,6 +35,7 @@ EDE_STALE, EDE_STALE_NXDOMAIN = 3, 19
 CHAIN_MAX = 16
 
 _A, _AAAA, _ANY, _CNAME, _HTTPS = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME, RRType.HTTPS))
+_LEADING = frozenset({_A, _AAAA, _CNAME, int(RRType.DNAME), int(RRType.SVCB), _HTTPS})  # that lead a client on
 _TRANSFERS = (int(RRType.AXFR), int(RRType.IXFR))
 _IN, _CH = int(RRClass.IN), int(RRClass.CH)
 _QR, _TC, _RD, _RA, _AD, _CD = 0x8000, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
@@ -120,6 +121,9 @@ class Found:
     name: Name | None
 
 
+_ASK = Ask()
+
+
 def _local_names() -> dict[Name, Rcode]:
     """Names that are answered here, with everything below them, by what their negative answer says."""
     nodata = ("resolver.arpa", "localhost")  # RFC 9462 §6.4: NODATA, never forwarded; RFC 6761 §6.3
@@ -136,6 +140,7 @@ def _local_names() -> dict[Name, Rcode]:
 _LOCAL = _local_names()
 _LOCALHOST = parse("localhost")
 _DISCOVERY = parse("_dns.resolver.arpa")
+_OPT, _OPT_DO = dnswrite.opt(PAYLOAD, do=False), dnswrite.opt(PAYLOAD, do=True)
 _LOOPBACK = {_A: IPv4Address("127.0.0.1").packed, _AAAA: IPv6Address("::1").packed}
 
 
@@ -173,17 +178,19 @@ def begin(
     """Decide on the question alone: blocked, answered here, or to be asked for."""
     if query.qclass == _CH:
         return _chaos(query, manners)
-    verdict = policy.judge(Destination(Layer.DNS, name=query.qname), client, now)
-    if verdict.action is Action.BLOCK:
-        return _blocked(query, verdict, manners)
+    observed: Verdict | None = None
+    if policy.lists_name(query.qname):
+        verdict = policy.judge(Destination(Layer.DNS, name=query.qname), client, now)
+        if verdict.action is Action.BLOCK:
+            return _blocked(query, verdict, manners)
+        observed = verdict if verdict.action is Action.OBSERVE else None
     local = _answered_here(query, client, manners)
     if local is not None:
         return local
     if ech is Ech.DROP_HTTPS and query.qtype == _HTTPS:
-        observed = verdict.action is Action.OBSERVE
         wire = _negative(query, Rcode.NOERROR, dnswrite.pointer(0), manners)
-        return Reply(wire, Outcome.OBSERVED, verdict) if observed else Reply(wire, Outcome.LOCAL)
-    return Ask(verdict if verdict.action is Action.OBSERVE else None)
+        return Reply(wire, Outcome.LOCAL) if observed is None else Reply(wire, Outcome.OBSERVED, observed)
+    return _ASK if observed is None else Ask(observed)
 
 
 def judge_answer(wire: bytes, response: dns.Response, client: Client, policy: Policy, now: datetime) -> Found | None:
@@ -194,6 +201,10 @@ def judge_answer(wire: bytes, response: dns.Response, client: Client, policy: Po
     """
     observed: Found | None = None
     for record in response.records:
+        if record.type not in _LEADING:
+            continue
+        if record.type == _A and not policy.lists_ipv4(wire[record.data_at : record.data_end]):
+            continue
         for name, address in _shown(wire, record):
             verdict = policy.judge(Destination(Layer.DNS, name=name, address=address), client, now)
             if verdict.action is Action.ALLOW:
@@ -211,17 +222,18 @@ def passed(query: dns.Query, wire: bytes | bytearray, rcode: int, *, stale: bool
     wire: a message without OPT, whose question is this query's but for the letter case; with AD where it is authentic,
     which is passed on to who asks for it (RFC 6840 §5.7, §5.8). stale: it has expired, which the client is told.
     """
-    reply = bytearray(wire)
-    told = _TC | _AD if query.ad or (query.edns is not None and query.edns.do) else _TC
-    flags = _QR | _RA | query.flags & (_RD | _CD) | int.from_bytes(reply[2:4]) & told | rcode & 0xF
-    reply[0:2] = query.id.to_bytes(2)
-    reply[2:4] = flags.to_bytes(2)
-    reply[12 : 12 + len(query.question)] = query.question
-    if query.edns is not None:
+    edns, question = query.edns, query.question
+    told = _TC | _AD if query.ad or (edns is not None and edns.do) else _TC
+    flags = _QR | _RA | query.flags & (_RD | _CD) | int.from_bytes(wire[2:4]) & told | rcode & 0xF
+    head, rest = query.id << 16 | flags, wire[12 + len(question) :]
+    if edns is None:
+        return b"".join((head.to_bytes(4), wire[4:12], question, rest))
+    extra = _OPT_DO if edns.do else _OPT
+    if stale:
         code = EDE_STALE_NXDOMAIN if rcode == Rcode.NXDOMAIN else EDE_STALE
-        options = (dnswrite.ede(code, ""),) if stale else ()
-        return dnswrite.with_opt(bytes(reply), dnswrite.opt(PAYLOAD, do=query.edns.do, options=options))
-    return bytes(reply)
+        extra = dnswrite.opt(PAYLOAD, do=edns.do, options=(dnswrite.ede(code, ""),))
+    count = int.from_bytes(wire[10:12]) + 1
+    return b"".join((head.to_bytes(4), wire[4:10], count.to_bytes(2), question, rest, extra))
 
 
 def refused(query: dns.Query, wire: bytes, response: dns.Response, found: Found, manners: Manners) -> Reply:
@@ -336,9 +348,12 @@ def _pointed(query: dns.Query, answer: Answer, manners: Manners) -> bytes:
 
 def _answered_here(query: dns.Query, client: Client, manners: Manners) -> Reply | None:
     qname = query.qname
-    owner = qname if qname in _LOCAL else next((name for name in parents(qname) if name in _LOCAL), None)
-    if owner is None:
-        return None
+    owner = qname
+    while owner not in _LOCAL:
+        size = owner[0]
+        if not size:
+            return None
+        owner = owner[size + 1 :]
     edns = None if query.edns is None else ReplyEdns(PAYLOAD, query.edns.do)
     at = dnswrite.pointer(len(qname) - len(owner))
     if owner == _LOCALHOST and query.qtype in _LOOPBACK:

@@ -169,6 +169,18 @@ class Policy:
         steps = [Step(each.rule, why) for each, why in zip(candidates, spared, strict=True)]
         return replace(verdict, why=explained(destination, steps, verdict, client.mode))
 
+    def lists_name(self, name: Name) -> bool:
+        """Whether a list says anything of a name; if none does, `judge` allows it to everybody, at twice the cost."""
+        return bool(self._table.find(name))
+
+    def lists_ipv4(self, packed: bytes) -> bool:
+        """The same of an address; True for octets that are none, which are not for this to let through."""
+        number = int.from_bytes(packed)
+        for rest, networks in self._networks[4]:  # a generator would cost as much again
+            if number >> rest in networks:
+                return True
+        return len(packed) != 4
+
     def _answer(self, rule: Rule, *, whole: bool) -> Answer:
         """whole: everything below the name that matched is blocked too; else NXDOMAIN would deny it (RFC 8020 §2)."""
         answer = rule.answer or self.settings.answer

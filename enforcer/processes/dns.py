@@ -1,6 +1,7 @@
 """The resolver's process."""
 
 import asyncio
+import gc
 from collections.abc import Mapping
 from functools import partial
 
@@ -35,6 +36,7 @@ from enforcer.wire.name import Name
 
 BACKLOG = 1024
 DRAIN_S = 1.0
+COLLECT_AFTER = 20_000  # objects more than before: a query leaves one or two, in no cycle, and there are many queries
 
 
 def dns_worker(config: Config, number: int) -> Worker:
@@ -91,6 +93,7 @@ class Resolver:
     async def listen(self, tasks: asyncio.TaskGroup) -> None:
         """Answer whoever asks."""
         loop = asyncio.get_running_loop()
+        gc.set_threshold(COLLECT_AFTER)
         for udp in self._udp:
             loop.add_reader(udp.sock.fileno(), udp.readable)
         for door in self._doors:
@@ -167,6 +170,7 @@ class Resolver:
                         words=words,
                         clock=CLOCK,
                         pace=pace_of(self._config),
+                        soon=asyncio.get_running_loop().call_soon,
                     )
                 )
             if listener.tcp is not None:

@@ -6,15 +6,16 @@ batch's answers leave.
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from enforcer.attempts.spool import R_FIRST, R_LAST, R_SECOND, Spool
 from enforcer.counters import Transport
 from enforcer.orders import Orders
 from enforcer.resolver.clients import Directory, Group, Rendered
 from enforcer.resolver.handler import Clock, Handler, Silence, Waiter
-from enforcer.resolver.mmsg import BATCH, PLACE, batch_for, whom
+from enforcer.resolver.mmsg import BATCH, PLACE, Way, batch_for, source_of, whom
 from enforcer.resolver.pace import Pace
 from enforcer.resolver.tally import Tally, bucket
 
@@ -36,8 +37,12 @@ class UdpPath:
         words: memoryview,
         clock: Clock,
         pace: Pace,
+        soon: Callable[[Callable[[], None]], object],
     ) -> None:
+        """soon: calls something when the present turn of the event loop is over."""
         self.sock = sock
+        self._soon = soon
+        self._late: list[tuple[int, float]] = []  # buckets and seconds of the answers that were posted
         host = sock.getsockname()[0]
         self._batch = batch_for(sock, any_address=host in ("0.0.0.0", "::"))  # noqa: S104 (asks, does not bind)
         self._directory = directory
@@ -140,23 +145,28 @@ class UdpPath:
         """Decide on what was not rendered before."""
         at = index * PLACE
         wire = self._batch.buffer[at : at + length]
-        answer = self._handler.answer(
-            wire, self._groups[client], Transport.UDP, waiter=lambda: self._waiter(index, client)
-        )
+        answer = self._handler.answer(wire, self._groups[client], Transport.UDP, partial(self._waiter, index, client))
         return answer if isinstance(answer, Silence) else answer[0]
 
     def _waiter(self, index: int, client: int | bytes) -> Waiter:
-        send = self._batch.reply_later(index)
-        host, port = self._batch.source(index)
-        started = self._clock.steady()
+        return partial(self._give, self._batch.way(index), client, self._clock.steady())
 
-        def give(rendered: Rendered, wire: bytes) -> None:
-            if rendered[4] is not None:
-                self._handler.record(rendered[4], client, host, port)
-            self._tally.add((rendered[3],), self._clock.steady() - started)
-            send(wire)
+    def _give(self, way: Way, client: int | bytes, started: float, rendered: Rendered, wire: bytes) -> None:
+        """Answer a query that had to wait, together with the others that this turn of the loop answers."""
+        if rendered[4] is not None:
+            self._handler.record(rendered[4], client, *source_of(way))
+        late = self._late
+        if not late:
+            self._soon(self._flush)
+        late.append((rendered[3], self._clock.steady() - started))
+        if self._batch.post(way, wire):
+            self._flush()
 
-        return give
+    def _flush(self) -> None:
+        late, self._late = self._late, []
+        self._tally.add_each(late)
+        if self.sock.fileno() >= 0:
+            self._batch.flush()
 
     def _meet(self, client: int | bytes, now: float) -> Group:
         """Look a client's group up, until the orders change or a second ends something."""

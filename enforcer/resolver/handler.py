@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 from weakref import ref
 
-from enforcer.attempts.block import Block, Response, encode_block, with_client
-from enforcer.attempts.spool import NO_ROW, Spool
+from enforcer.attempts.spool import Spool
 from enforcer.counters import Transport, word
 from enforcer.decide import dns as decide
 from enforcer.decide.cache import Cache, Cached, Failures, cacheable, stale_wire
@@ -22,15 +22,14 @@ from enforcer.decide.dns import Ech, Manners, Outcome, Reply
 from enforcer.decide.local import LocalRecords
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
-from enforcer.policy.rules import Answer
 from enforcer.policy.verdict import Action, Client, Verdict
+from enforcer.resolver.book import Book
 from enforcer.resolver.clients import Group, Known, Rendered, Rows
 from enforcer.resolver.tally import bucket
 from enforcer.resolver.upstream import Answer as Answered
 from enforcer.resolver.upstream import Failure, Question, Upstreams
 from enforcer.wire import dns
-from enforcer.wire.dnscodes import rcode_name, type_name
-from enforcer.wire.dnscut import without_ad, without_opt
+from enforcer.wire.dnscut import bare
 from enforcer.wire.name import Name, parents
 
 KNOWN_MAX = 50_000  # rendered answers a group; when there are more, they are rendered anew
@@ -41,13 +40,6 @@ REFUSALS_A_SECOND = 200  # to strangers; those above it get nothing
 SETTLED_S = 60  # what matched a rule is judged anew this often, so that a rule can expire
 
 _log = logging.getLogger(__name__)
-
-_RESPONSES = {
-    Answer.NXDOMAIN: Response.NXDOMAIN,
-    Answer.NODATA: Response.NODATA,
-    Answer.NULL: Response.NULL,
-    Answer.SINKHOLE: Response.SINKHOLE,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,19 @@ class Waiter(Protocol):
         """Record, count and send: `wire` is the whole message, `rendered` what else there is to know of it."""
 
 
-type _Waiting = tuple[dns.Query, Group, Transport, Waiter]
+class _Waiting(NamedTuple):
+    """A query that upstream is asked for. policy, observed: what its question was judged by, and what came of it."""
+
+    query: dns.Query
+    group: Group
+    transport: Transport
+    waiter: Waiter
+    policy: Policy
+    observed: Verdict | None
+
+
+type _Kept = tuple[Cached, dns.Response]
+"""What upstream answered, and what it reads as."""
 
 
 class Handler:
@@ -116,10 +120,8 @@ class Handler:
         self._waiters = 0
         self._refusals = 0  # to strangers, this second
         self._policy: Policy | None = None
-        self._ruleset = ""
-        self._spool = spool
-        self._spool_generation = spool.generation
-        self._rows: dict[bytes, Rows] = {}  # those that have a row in the spool's segment, by what they share
+        self._book = Book(spool, words, clock.wall_ms, name_clients=conduct.name_clients)
+        self._second, self._moment = 0, datetime.fromtimestamp(0, UTC)
         self._w_miss = word("cache_requests", "miss")
         self._w_entries = word("cache_entries")
         self._w_bytes = word("cache_bytes")
@@ -127,15 +129,12 @@ class Handler:
     def follow(self, policy: Policy, conduct: Conduct) -> None:
         """Judge and behave so from now on. The groups' rendered answers are the directories' to forget."""
         self._policy, self._conduct = policy, conduct
-        self._ruleset = policy.ruleset
-        self._spool.seal()
-        self._forget_rows()
+        self._book.follow(policy.ruleset, name_clients=conduct.name_clients)
 
     def tick(self, now_ms: int) -> None:
         """Once a second: let the spool age, publish the cache's size."""
         self._refusals = 0
-        self._spool.tick(now_ms)
-        self._forget_rows()
+        self._book.tick(now_ms)
         self._words[self._w_entries] = len(self._cache)
         self._words[self._w_bytes] = self._cache.bytes
 
@@ -163,24 +162,7 @@ class Handler:
 
     def record(self, rows: Rows, client: int | bytes, address: str, port: int) -> None:
         """Count one attempt of a client in the spool, before its answer leaves."""
-        now_ms = self._clock.wall_ms()
-        if not self._conduct.name_clients:
-            client = b""
-        spool = self._spool
-        rows = self._rows.get(rows.encoded, rows)
-        row = rows.by_client.get(client, NO_ROW)
-        if row != NO_ROW and spool.repeat(row, now_ms):
-            return
-        entry = with_client(rows.encoded, address if self._conduct.name_clients else None, port)
-        try:
-            row = spool.open(entry, now_ms)
-        except OSError:  # of the file system: that must not stop the answers
-            row = NO_ROW
-        self._forget_rows()
-        if row == NO_ROW:
-            self._words[word("attempts_dropped", spool.full or "disk_full")] += 1
-            return
-        self._rows.setdefault(rows.encoded, rows).by_client[client] = row
+        self._book.record(rows, client, address, port)
 
     def _judges(self, group: Group) -> tuple[Client, Policy]:
         """On whose behalf and by what is judged; strangers and the time before a policy never get so far."""
@@ -189,16 +171,11 @@ class Handler:
         return group.client, self._policy
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
-
-    def _forget_rows(self) -> None:
-        """When the spool has begun another segment, the rows' numbers mean nothing any more."""
-        if self._spool.generation == self._spool_generation:
-            return
-        self._spool_generation = self._spool.generation
-        for rows in self._rows.values():
-            rows.by_client.clear()
-        self._rows.clear()
+        """The present second."""
+        second = self._clock.wall_ms() // 1000
+        if second != self._second:
+            self._second, self._moment = second, datetime.fromtimestamp(second, UTC)
+        return self._moment
 
     def _answer(
         self, query: dns.Query, wire: bytes, group: Group, transport: Transport, waiter: Callable[[], Waiter]
@@ -209,24 +186,22 @@ class Handler:
             if self._conduct.drop_outside or self._refusals > REFUSALS_A_SECOND:
                 return Silence.NEVER
             return self._once(decide.outside(query), query, transport)
-        meaning = _meaning(query, transport)
-        known = group.by_meaning.get(meaning)
+        question, variant = _question(query), _variant(query)
+        known = group.by_meaning.get(_meaning(query, transport, question))
         steady = self._clock.steady()
         if known is not None:
             answer = self._again(known, query, wire, group, steady)
             if answer is not None:
                 return answer
-        now = self._now()
-        step = decide.begin(query, client, policy, now, self._conduct.manners, ech=group.ech)
+        step = decide.begin(query, client, policy, self._now(), self._conduct.manners, ech=group.ech)
         if isinstance(step, Reply):
-            rows = self._rows_of(step, query, client.realm, transport)
+            rows = self._book.rows(step, query, client.realm, transport)
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
             return self._settled(step, query, rows=rows, lasts=lasts, transport=transport, wire=wire, group=group)
         own = self._own(query, steady)
         if own is not None:
             given = Outcome.LOCAL
             return self._given(own, given, query, group=group, observed=step.observed, transport=transport, wire=None)
-        question, variant = _question(query), _variant(query)
         entry = self._cache.get(question, variant, steady)
         if entry is not None:
             given = Outcome.CACHED
@@ -243,7 +218,7 @@ class Handler:
             return self._once(reply, query, transport, self._observed(step.observed, query, client.realm, transport))
         if self._waiters >= WAITERS_MAX:
             return Silence.NEVER
-        self._ask(query, (question, variant), group, transport, waiter())
+        self._ask((question, variant), _Waiting(query, group, transport, waiter(), policy, step.observed))
         return Silence.LATER
 
     def _again(
@@ -291,7 +266,7 @@ class Handler:
         group: Group,
     ) -> tuple[Rendered, bytes]:
         """An answer of our own, which does not depend on time until it is judged anew."""
-        meaning = _meaning(query, transport)
+        meaning = _meaning(query, transport, _question(query))
         message = decide.fitted(reply.wire, query, stream=transport.stream)
         number = bucket(query.qtype, reply.outcome)
         rendered = (lasts, message[2:], len(message), number, rows)
@@ -321,23 +296,27 @@ class Handler:
         observed: Verdict | None,
         transport: Transport,
         wire: bytes | None,
+        response: dns.Response | None = None,
     ) -> tuple[Rendered, bytes]:
         """The answer in the cache, or fresh from upstream, as policy lets this client have it.
 
-        wire: the query's octets, where the answer may be remembered for them.
+        wire: the query's octets, where the answer may be remembered for them. response: what the entry reads as, where
+        that is known.
         """
         client, policy = self._judges(group)
         steady = self._clock.steady()
         refusal: Reply | None = None
         try:
-            found = decide.judge_answer(entry.wire, entry.response, client, policy, self._now())
+            if response is None:
+                response = dns.read_response(entry.wire)
+            found = decide.judge_answer(entry.wire, response, client, policy, self._now())
             if found is not None and found.verdict.action is Action.BLOCK:
-                refusal = decide.refused(query, entry.wire, entry.response, found, self._conduct.manners)
+                refusal = decide.refused(query, entry.wire, response, found, self._conduct.manners)
         except Malformed:
             failed = decide.failed(query, "upstream's answer cannot be read", network=False)
             return self._once(failed, query, transport, self._observed(observed, query, client.realm, transport))
         if refusal is not None:
-            rows = self._rows_of(refusal, query, client.realm, transport)
+            rows = self._book.rows(refusal, query, client.realm, transport)
             if wire is None:
                 return self._once(refusal, query, transport, rows)
             lasts = int(steady) + min(SETTLED_S, int(entry.until - steady))
@@ -346,66 +325,50 @@ class Handler:
         rows = self._observed(observed, query, client.realm, transport)
         if rows is None and found is not None:
             seen = Reply(b"", Outcome.OBSERVED, found.verdict, via=found.via)
-            rows = self._rows_of(seen, query, client.realm, transport)
+            rows = self._book.rows(seen, query, client.realm, transport)
         if rows is not None:
             outcome = Outcome.OBSERVED
         message = decide.fitted(_shown(entry, query, group, steady, stale=stale), query, stream=transport.stream)
         number = bucket(query.qtype, outcome)
         if wire is not None and not client.exempt:
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
-            self._learn(group, _meaning(query, transport), Known(number, rows, None, ref(entry), lasts, transport))
+            self._learn(
+                group,
+                _meaning(query, transport, _question(query)),
+                Known(number, rows, None, ref(entry), lasts, transport),
+            )
         return (0, message[2:], len(message), number, rows), message
 
     def _observed(self, verdict: Verdict | None, query: dns.Query, realm: str, transport: Transport) -> Rows | None:
         """Where a question that is only observed is counted, whatever comes of it; None without a match."""
-        return self._rows_of(Reply(b"", Outcome.OBSERVED, verdict), query, realm, transport)
-
-    def _rows_of(self, reply: Reply, query: dns.Query, realm: str, transport: Transport) -> Rows | None:
-        """Where the attempts of an answer are counted; None when there is nothing to record."""
-        if reply.verdict is None:
+        if verdict is None:
             return None
-        rcode = reply.wire[3] & 0xF if reply.wire else 0
-        block = Block.of_question(
-            reply.verdict,
-            ruleset=self._ruleset,
-            qname=query.qname,
-            qtype=type_name(query.qtype),
-            via=reply.via,
-            response=_RESPONSES[reply.answer],
-            rcode=rcode_name(rcode),
-            ede=reply.ede,
-            transport=transport.word,
-            realm=realm,
-        )
-        if block is None:
-            return None
-        encoded = encode_block(block)
-        return self._rows.get(encoded) or Rows(encoded)
+        return self._book.rows(Reply(b"", Outcome.OBSERVED, verdict), query, realm, transport)
 
-    def _ask(
-        self, query: dns.Query, key: tuple[bytes, int], group: Group, transport: Transport, waiter: Waiter
-    ) -> None:
+    def _ask(self, key: tuple[bytes, int], waiting: _Waiting) -> None:
         self._waiters += 1
         pending = self._pending.get(key)
         if pending is not None:
-            pending.append((query, group, transport, waiter))
+            pending.append(waiting)
             return
-        pending = self._pending[key] = [(query, group, transport, waiter)]
+        self._pending[key] = [waiting]
+        query = waiting.query
         do = query.edns is not None and query.edns.do
         question = Question(query.qname, query.qtype, query.qclass, do, query.cd)
+        self._asked_for(query.qname).ask(question, partial(self._done, key))
 
-        def done(result: Answered | Failure) -> None:
-            del self._pending[key]
-            self._waiters -= len(pending)
-            try:
-                entry, result = self._keep(key, result)
-            except Exception as error:  # noqa: BLE001 (as in `answer`)
-                _report(error)
-                entry = None
-            for waiting in pending:
-                self._give(entry, result, waiting)
-
-        self._asked_for(query.qname).ask(question, done)
+    def _done(self, key: tuple[bytes, int], result: Answered | Failure) -> None:
+        """Upstream has answered, or nobody did: so is everybody who waits for it."""
+        pending = self._pending.pop(key)
+        self._waiters -= len(pending)
+        kept: _Kept | Failure
+        try:
+            kept = self._keep(key, result)
+        except Exception as error:  # noqa: BLE001 (as in `answer`)
+            _report(error)
+            kept = Failure.REFUSED
+        for waiting in pending:
+            self._give(kept, waiting)
 
     def _asked_for(self, qname: Name) -> Upstreams:
         """Who is asked for a name: the upstreams of the nearest domain that has some of its own."""
@@ -420,54 +383,57 @@ class Handler:
         wire = self._conduct.local.answer(query, manners.mname, manners.rname, manners.block_ttl)
         return None if wire is None else cacheable(wire, dns.read_response(wire), steady, self._conduct.max_ttl)
 
-    def _keep(self, key: tuple[bytes, int], result: Answered | Failure) -> tuple[Cached | None, Answered | Failure]:
+    def _keep(self, key: tuple[bytes, int], result: Answered | Failure) -> _Kept | Failure:
         """Upstream has spoken: keep the answer, or for a while that there is none."""
         steady = self._clock.steady()
         if isinstance(result, Answered):
             try:
-                plain = without_opt(result.wire, result.response)
-                if not result.authentic:  # anybody on the way may have set AD
-                    plain = without_ad(plain)
-                entry = cacheable(plain, dns.read_response(plain), steady, self._conduct.max_ttl)
+                # Without AD where anybody on the way may have set it.
+                plain, response = bare(result.wire, result.response, ad=result.authentic)
+                entry = cacheable(plain, response, steady, self._conduct.max_ttl)
             except Malformed:
                 result = Failure.REFUSED
             else:
                 self._failures.forget(*key)
                 self._cache.put(*key, entry, steady)
-                return entry, result
+                return entry, response
         self._failures.add(*key, steady)
-        return None, result
+        return result
 
-    def _give(self, entry: Cached | None, result: Answered | Failure, waiting: _Waiting) -> None:
+    def _give(self, kept: _Kept | Failure, waiting: _Waiting) -> None:
         """Answer one of those who waited; what goes wrong with one is nothing to the others."""
-        query, group, transport, waiter = waiting
         try:
-            rendered, wire = self._late(entry, result, query, group, transport)
+            rendered, wire = self._late(kept, waiting)
         except Exception as error:  # noqa: BLE001 (as in `answer`)
             _report(error)
-            rendered, wire = self._broken(query)
+            rendered, wire = self._broken(waiting.query)
         try:
-            waiter(rendered, wire)
+            waiting.waiter(rendered, wire)
         except Exception as error:  # noqa: BLE001 (as in `answer`)
             _report(error)
 
-    def _late(
-        self, entry: Cached | None, result: Answered | Failure, query: dns.Query, group: Group, transport: Transport
-    ) -> tuple[Rendered, bytes]:
-        """The answer to a query that waited. Policy may have changed meanwhile: the question is judged again."""
+    def _late(self, kept: _Kept | Failure, waiting: _Waiting) -> tuple[Rendered, bytes]:
+        """The answer to a query that waited; where policy or time may have changed, its question is judged again."""
+        query, group, transport, _, judged_by, observed = waiting
         client, policy = self._judges(group)
-        step = decide.begin(query, client, policy, self._now(), self._conduct.manners, ech=group.ech)
-        if isinstance(step, Reply):
-            return self._once(step, query, transport, self._rows_of(step, query, client.realm, transport))
-        given = Outcome.FORWARDED
-        if entry is None:  # only now: a refresh is tried first (RFC 8767 §5)
-            entry = self._cache.stale(_question(query), _variant(query), self._clock.steady())
+        if policy is not judged_by or client.exempt:
+            step = decide.begin(query, client, policy, self._now(), self._conduct.manners, ech=group.ech)
+            if isinstance(step, Reply):
+                return self._once(step, query, transport, self._book.rows(step, query, client.realm, transport))
+            observed = step.observed
+        if not isinstance(kept, Failure):
+            entry, response = kept
+            given = Outcome.FORWARDED
+            return self._given(
+                entry, given, query, group=group, observed=observed, transport=transport, wire=None, response=response
+            )
+        # Only now, because a refresh is tried first (RFC 8767 §5).
+        stale = self._cache.stale(_question(query), _variant(query), self._clock.steady())
+        if stale is not None:
             given = Outcome.STALE
-        if entry is None:
-            text = result.value if isinstance(result, Failure) else ""
-            reply = decide.failed(query, text, network=result is Failure.UNREACHABLE)
-            return self._once(reply, query, transport, self._observed(step.observed, query, client.realm, transport))
-        return self._given(entry, given, query, group=group, observed=step.observed, transport=transport, wire=None)
+            return self._given(stale, given, query, group=group, observed=observed, transport=transport, wire=None)
+        reply = decide.failed(query, kept.value, network=kept is Failure.UNREACHABLE)
+        return self._once(reply, query, transport, self._observed(observed, query, client.realm, transport))
 
     def _broken(self, query: dns.Query) -> tuple[Rendered, bytes]:
         reply = decide.failed(query, "internal error", network=False)
@@ -486,7 +452,7 @@ def _shown(entry: Cached, query: dns.Query, group: Group, now: float, *, stale: 
     if entry.bare is not None and group.ech is not Ech.PASS and not signed:
         entry = entry.bare
     wire = stale_wire(entry) if stale else entry.at(now)
-    return decide.passed(query, wire, entry.response.rcode, stale=stale)
+    return decide.passed(query, wire, entry.rcode, stale=stale)
 
 
 def _question(query: dns.Query) -> bytes:
@@ -499,8 +465,8 @@ def _variant(query: dns.Query) -> int:
     return do << 1 | query.cd
 
 
-def _meaning(query: dns.Query, transport: Transport) -> tuple[bytes, int, int]:
+def _meaning(query: dns.Query, transport: Transport, question: bytes) -> tuple[bytes, int, int]:
     """All of a query that its answer depends on, but for the letter case: what is asked, flags, EDNS and transport."""
     edns = query.edns
     manner = 0 if edns is None else decide.udp_limit(query) << 3 | edns.do << 2 | 1 << 20
-    return _question(query), query.flags & 0x0130, manner | transport
+    return question, query.flags & 0x0130, manner | transport

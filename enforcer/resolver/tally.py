@@ -42,6 +42,18 @@ class Tally:
             for outcome in OUTCOMES
         ]
 
+    def add_each(self, answers: Iterable[tuple[int, float]]) -> None:
+        """Count queries that were answered at different times: the bucket of each, and its seconds."""
+        words = self._words
+        for number, seconds in answers:
+            queries, responses, duration, hits = self._places[number]
+            words[queries] += 1
+            words[responses] += 1
+            if hits is not None:
+                words[hits] += 1
+            if duration is not None:
+                observe(words, duration, DNS_BUCKETS, seconds)
+
     def add(self, buckets: Iterable[int], seconds: float) -> None:
         """Count queries that were answered together, `seconds` after they were read."""
         words = self._words

@@ -1,13 +1,10 @@
 """Asking the upstreams: as each is configured, TCP where UDP was cut, the next where one is silent or refuses.
 
-Over UDP, queries go out from a pool of connected sockets, each with a port of the kernel's choice that is given up
-after a while, a socket and an ID chosen at random for every query (RFC 5452 §9.2). The kernel lets only datagrams of
-the upstream's own address and port in; the ID and the question are compared here (§9.1).
+What goes out over UDP is `ports`' to send, on a connection `link`'s; whether an answer is one to the question that was
+asked is decided here, by ID, name, type and class (RFC 5452 §9.1).
 """
 
 import asyncio
-import secrets
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,23 +13,23 @@ from enum import StrEnum
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import NamedTuple
 
 from enforcer.config.values import Transport
 from enforcer.config.values import Upstream as Target
 from enforcer.counters import UPSTREAM_BUCKETS, observe, word
 from enforcer.errors import Malformed
+from enforcer.resolver.connected import wire
 from enforcer.resolver.link import Link, trusting
+from enforcer.resolver.ports import Chance, Port, Ports
 from enforcer.wire import dns, dnswrite
-from enforcer.wire.dnscodes import Rcode
+from enforcer.wire.dnscodes import Rcode, RRClass, RRType
 
-PORTS = 32  # sockets to each upstream
-QUERIES_A_PORT = 512  # after which a socket is replaced, and with it the port
-IN_FLIGHT_A_PORT = 256
 TICK_S = 0.05
+PROBE_S = 10.0  # after which an upstream that nobody asked is asked to see how it does
 PLAIN_S = 900.0  # seconds for which an upstream that does not know EDNS is asked without
 DOWN_AFTER = 3  # silences in a row
 DOWN_MIN_S, DOWN_MAX_S = 1.0, 30.0
-DATAGRAM_MAX = 4096
 PAYLOAD = 1232  # octets of UDP that we take (DNS flag day 2020)
 
 _USABLE = (Rcode.NOERROR, Rcode.NXDOMAIN)
@@ -60,8 +57,7 @@ class Manner:
     parallel: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What an upstream said: the message as it came, and as it was read.
 
     authentic: it came from who was asked, so that its AD bit may be believed (RFC 6840 §5.7).
@@ -72,8 +68,7 @@ class Answer:
     authentic: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What is asked of an upstream."""
 
     qname: bytes
@@ -85,17 +80,20 @@ class Question:
 
 type Done = Callable[[Answer | Failure], None]
 
+_PROBE = Question(b"\0", RRType.NS, RRClass.IN, do=False, cd=False)  # the root's servers: nobody's name
+
 
 class _Exchange:
     """One question on its way, until it is answered or its time is over.
 
     tried: who was asked, in that order. tries: those that may still be answered. why: the reason to give if no answer
-    comes. cut: a truncated answer, better than none.
+    comes. cut: a truncated answer, better than none. only: who alone is asked, once, to see how it does.
     """
 
-    __slots__ = ("cut", "deadline", "done", "question", "tried", "tries", "until", "why")
+    __slots__ = ("cut", "deadline", "done", "only", "question", "tried", "tries", "until", "why")
 
-    def __init__(self, question: Question, done: Done, until: float) -> None:
+    def __init__(self, question: Question, done: Done, until: float, only: "_Upstream | None" = None) -> None:
+        self.only = only
         self.question = question
         self.done: Done | None = done
         self.until = until
@@ -112,32 +110,10 @@ class _Try:
 
     exchange: _Exchange
     upstream: "_Upstream"
-    port: "_Port | Link[_Try]"
+    port: "Port[_Try] | Link[_Try] | None"
     id: int
     sent: float
     edns: bool
-
-
-class _Port:
-    """One connected UDP socket and the queries that wait on it, by ID."""
-
-    __slots__ = ("fd", "retired", "sock", "uses", "waiting")
-
-    def __init__(self, address: tuple[str, int], family: int) -> None:
-        self.sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        try:
-            self.sock.connect(address)
-        except OSError:
-            self.sock.close()
-            raise
-        self.fd = self.sock.fileno()
-        self.uses = 0
-        self.retired = False
-        self.waiting: dict[int, _Try] = {}
-
-    def forget(self, number: int) -> None:
-        """Nobody waits for this answer any more."""
-        del self.waiting[number]
 
 
 class _Upstream:
@@ -146,18 +122,21 @@ class _Upstream:
     def __init__(self, index: int, target: Target) -> None:
         self.index = index
         self.target = target
-        self.address = (str(target.address), target.port)
-        self.family = socket.AF_INET6 if target.address.version == 6 else socket.AF_INET
-        self.ports: list[_Port] = []
         self.plain_until = 0.0  # it answers FORMERR or NOTIMP to EDNS (RFC 6891 §7), so it is asked without
         self.silences = 0
-        self.down_until = 0.0
+        self.down_until = 0.0  # when to see whether it is back; 0 while it is up
         self.down_s = DOWN_MIN_S
         self.latency = 0.0  # smoothed, seconds; 0 until it has answered
+        self.asked = 0.0  # when, last
         label = str(index)
         self.w_queries = word("upstream_queries", label)
         self.w_duration = word("upstream_duration_seconds", label)
         self.w_up = word("upstream_up", label)
+
+    def wait(self, now: float) -> None:
+        """It is down: see later whether it is back, each time after twice as long."""
+        self.down_until = now + self.down_s
+        self.down_s = min(self.down_s * 2, DOWN_MAX_S)
 
     def failed(self, reason: str) -> int:
         """The word that counts this failure."""
@@ -193,12 +172,22 @@ class Upstreams:
             )
             for upstream in self._all
         }
+        shared = wire()
+        self._ports = {
+            upstream.index: Ports[_Try](
+                upstream.target,
+                shared,
+                loop,
+                heard=partial(self._arrived, upstream),
+                lost=partial(self._unreachable, upstream),
+            )
+            for upstream in self._all
+        }
         self._manner = manner
         self._words = words
         self._loop = loop
-        self._ports: set[_Port] = set()  # every open one, those that are given up too
         self._waiting: deque[tuple[float, _Try]] = deque()  # until when to wait before the next; the times only grow
-        self._random = secrets.SystemRandom()
+        self._chance = Chance()
         self._timer: asyncio.TimerHandle | None = None
         for upstream in self._all:
             words[upstream.w_up] = 1
@@ -216,14 +205,11 @@ class Upstreams:
                 if waiting is not None:
                     self._abandon(waiting.exchange)
             link.close()
-        for port in self._ports:
-            for attempt in port.waiting.values():
-                self._abandon(attempt.exchange)
-            self._loop.remove_reader(port.fd)
-            port.sock.close()
-        self._ports.clear()
-        for upstream in self._all:
-            upstream.ports.clear()
+        for ports in self._ports.values():
+            for port in ports.open:
+                for attempt in port.waiting.values():
+                    self._abandon(attempt.exchange)
+            ports.close()
 
     @staticmethod
     def _abandon(exchange: _Exchange) -> None:
@@ -252,41 +238,55 @@ class Upstreams:
         self._finish(exchange, exchange.cut or late)
 
     def _next(self, exchange: _Exchange, now: float) -> _Upstream | None:
+        """Whom to ask now; None when all were asked twice."""
+        if exchange.only is not None:
+            return None if exchange.tried else exchange.only
+        if not exchange.tried and len(self._all) == 1:
+            return self._all[0]
         candidates = [upstream for upstream in self._all if exchange.tried.count(upstream.index) < 2]
         if not candidates:
             return None
 
         def rank(upstream: _Upstream) -> tuple[int, bool, float, int]:
             slow = upstream.latency if self._manner.fastest else 0.0
-            return exchange.tried.count(upstream.index), now < upstream.down_until, slow, upstream.index
+            return exchange.tried.count(upstream.index), upstream.down_until > 0, slow, upstream.index
 
-        return min(candidates, key=rank)
+        best = min(candidates, key=rank)
+        if len(self._all) > 1:
+            self._probe(best, now)
+        return best
+
+    def _probe(self, best: _Upstream, now: float) -> None:
+        """While others are asked: see whether those that are down are back, and how quick those are that wait."""
+        for upstream in self._all:
+            due = upstream.down_until or (upstream.asked + PROBE_S if self._manner.fastest else now + 1)
+            if upstream is not best and now >= due:
+                upstream.asked = now
+                if upstream.down_until:
+                    upstream.wait(now)
+                self._try(_Exchange(_PROBE, _ignore, now + self._manner.query_s, upstream))
 
     def _send(self, exchange: _Exchange, upstream: _Upstream, now: float, *, edns: bool) -> bool:
         if upstream.target.transport is not Transport.UDP:
             return self._stream(exchange, upstream, now, edns=edns)
+        attempt = _Try(exchange, upstream, None, 0, now, edns)
         try:
-            port = self._port(upstream)
-            number = secrets.randbits(16)
-            while number in port.waiting:
-                number = secrets.randbits(16)
-            port.sock.send(_query(number, exchange.question, edns=edns, ad=False))
+            attempt.port, attempt.id = self._ports[upstream.index].ask(
+                _query(0, exchange.question, edns=edns, ad=False)[2:], attempt
+            )
         except OSError:
             self._words[upstream.failed("network")] += 1
             self._silent(upstream, now)
             return False
-        attempt = _Try(exchange, upstream, port, number, now, edns)
-        port.waiting[number] = attempt
-        port.uses += 1
         self._sent(attempt, now)
         return True
 
     def _stream(self, exchange: _Exchange, upstream: _Upstream, now: float, *, edns: bool) -> bool:
         """Ask on the upstream's connection; over UDP that is for what was truncated (RFC 7766 §5)."""
         link = self._links[upstream.index]
-        number = secrets.randbits(16)
+        number = self._chance.draw()
         while number in link.waiting:
-            number = secrets.randbits(16)
+            number = self._chance.draw()
         attempt = _Try(exchange, upstream, link, number, now, edns)
         query = _query(number, exchange.question, edns=edns, ad=upstream.target.authenticated)
         if not link.ask(number, query, attempt):
@@ -296,59 +296,29 @@ class Upstreams:
         return True
 
     def _sent(self, attempt: _Try, now: float) -> None:
+        attempt.upstream.asked = now
         self._words[attempt.upstream.w_queries] += 1
         attempt.exchange.tries.append(attempt)
         self._waiting.append((now + self._manner.attempt_s, attempt))
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_S, self._tick)
 
-    def _port(self, upstream: _Upstream) -> _Port:
-        """A socket chosen at random, or a new one while there are few."""
-        ports = upstream.ports
-        if len(ports) == PORTS:
-            index = self._random.randrange(PORTS)
-            port = ports[index]
-            if port.uses < QUERIES_A_PORT and len(port.waiting) < IN_FLIGHT_A_PORT:
-                return port
-            del ports[index]
-            port.retired = True
-            self._close_unused(port)
-        port = _Port(upstream.address, upstream.family)
-        self._loop.add_reader(port.fd, partial(self._readable, upstream, port))
-        ports.append(port)
-        self._ports.add(port)
-        return port
+    def _unreachable(self, upstream: _Upstream, _: Port[_Try], attempts: list[_Try]) -> None:
+        """The network did not take these queries, or says that nobody listens."""
+        self._words[upstream.failed("network")] += 1
+        self._silent(upstream, self._loop.time())
+        for attempt in attempts:
+            if attempt in attempt.exchange.tries:  # one may have been answered by another's failure
+                self._leave(attempt)
+                self._try(attempt.exchange)
 
-    def _close_unused(self, port: _Port) -> None:
-        """Nothing more is asked through a socket that was given up; who waits last closes it."""
-        if port.retired and not port.waiting:
-            self._loop.remove_reader(port.fd)
-            port.sock.close()
-            self._ports.discard(port)
-
-    def _readable(self, upstream: _Upstream, port: _Port) -> None:
-        while port.sock.fileno() >= 0:
-            try:
-                wire = port.sock.recv(DATAGRAM_MAX)
-            except BlockingIOError:
-                return
-            except OSError:  # ICMP: nobody listens there
-                self._words[upstream.failed("network")] += 1
-                self._silent(upstream, self._loop.time())
-                for attempt in list(port.waiting.values()):
-                    if attempt.exchange.done is not None:  # one may have been answered by another's failure
-                        self._leave(attempt)
-                        self._try(attempt.exchange)
-                return
-            self._arrived(upstream, port, wire)
-
-    def _arrived(self, upstream: _Upstream, port: _Port, wire: bytes) -> None:
+    def _arrived(self, upstream: _Upstream, port: Port[_Try], wire: bytes) -> None:
         attempt = port.waiting.get(int.from_bytes(wire[:2])) if len(wire) >= 12 else None
         if attempt is None:
             self._words[upstream.failed("mismatch")] += 1
             return
         try:
-            response = dns.read_response(wire)
+            response = dns.read_response(wire, attempt.exchange.question.qname)
         except Malformed:
             self._words[upstream.failed("malformed")] += 1
             return  # whoever sent it, the right answer may still come
@@ -369,7 +339,7 @@ class Upstreams:
             self._try(attempt.exchange)
             return
         try:
-            response = dns.read_response(wire)
+            response = dns.read_response(wire, attempt.exchange.question.qname)
         except Malformed:
             self._words[upstream.failed("malformed")] += 1
             self._try(attempt.exchange)
@@ -424,9 +394,11 @@ class Upstreams:
     def _leave(self, attempt: _Try) -> None:
         """Wait for this answer no more."""
         attempt.exchange.tries.remove(attempt)
-        attempt.port.forget(attempt.id)
-        if isinstance(attempt.port, _Port):
-            self._close_unused(attempt.port)
+        port = attempt.port
+        if isinstance(port, Port):
+            self._ports[attempt.upstream.index].forget(port, attempt.id)
+        elif port is not None:
+            port.forget(attempt.id)
 
     def _finish(self, exchange: _Exchange, result: Answer | Failure) -> None:
         done, exchange.done = exchange.done, None
@@ -441,9 +413,8 @@ class Upstreams:
 
     def _silent(self, upstream: _Upstream, now: float) -> None:
         upstream.silences += 1
-        if upstream.silences >= DOWN_AFTER and now >= upstream.down_until:
-            upstream.down_until = now + upstream.down_s
-            upstream.down_s = min(upstream.down_s * 2, DOWN_MAX_S)
+        if upstream.silences >= DOWN_AFTER and not upstream.down_until:
+            upstream.wait(now)
             self._words[upstream.w_up] = 0
             self._links[upstream.index].drop()
 
@@ -466,6 +437,10 @@ class Upstreams:
         self._timer = self._loop.call_later(TICK_S, self._tick) if waiting else None
 
 
+def _ignore(_: Answer | Failure) -> None:
+    """What a probe is answered: how soon is known by then."""
+
+
 def _query(number: int, question: Question, *, edns: bool, ad: bool) -> bytes:
     return dnswrite.query(
         number,
@@ -484,7 +459,7 @@ def _echoes(response: dns.Response, question: Question) -> bool:
     """Whether it answers this question; a server that does not know EDNS may leave it out of its FORMERR."""
     if response.qname is None:
         return response.rcode == Rcode.FORMERR
-    return (response.qname, response.qtype, response.qclass) == (question.qname, question.qtype, question.qclass)
+    return response.qname == question.qname and response.qtype == question.qtype and response.qclass == question.qclass
 
 
 def nameservers(resolv_conf: str) -> tuple[IPv4Address | IPv6Address, ...]:

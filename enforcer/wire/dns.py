@@ -121,7 +121,7 @@ class Response(NamedTuple):
     qname: None, with 0 for type and class, where there is no question, as in the FORMERR of a server that does not
     know EDNS. question_end: the offset behind the question section, which begins at octet 12. records: in the order
     of the message, without the OPT. end: the offset behind the last counted record; what follows is no part of the
-    message.
+    message. rcode: all twelve bits (RFC 6891 §6.1.3).
     """
 
     id: int
@@ -133,12 +133,7 @@ class Response(NamedTuple):
     records: tuple[Record, ...]
     opt: Opt | None
     end: int
-
-    @property
-    def rcode(self) -> int:
-        """All twelve bits (RFC 6891 §6.1.3)."""
-        low = self.flags & 0xF
-        return low if self.opt is None else self.opt.rcode_high << 4 | low
+    rcode: int
 
     @property
     def aa(self) -> bool:
@@ -215,8 +210,10 @@ def _extras(wire: bytes, at: int, before: int, additionals: int) -> tuple[Edns |
     return edns, signed
 
 
-def read_response(wire: bytes) -> Response:
+def read_response(wire: bytes, asked: Name | None = None) -> Response:
     """Read a response; octets after the last counted record are left out by `end`.
+
+    asked: the name in the question, which need not be taken apart where the response has it in the same letters.
 
     Raises Malformed for a message that is no response, more than one question, a name that is no name, a section cut
     short, and a second, misplaced or owned OPT record. RDATA is not read: `target` and its kind do, and raise.
@@ -227,25 +224,32 @@ def read_response(wire: bytes) -> Response:
             raise Malformed(f"message: a query, or {questions} questions instead of one")
         qname, qtype, qclass, at = None, 0, 0, 12
         if questions:
-            qname, at = read_name(wire, 12)
+            if asked is not None and wire.startswith(asked, 12):
+                qname, at = asked, 12 + len(asked)
+            else:
+                qname, at = read_name(wire, 12)
             qtype, qclass = _QUESTION.unpack_from(wire, at)
             at += 4
         records, opt, end = _records(wire, at, qname, counts)
     except struct.error:
         raise Malformed("message: it ends inside its header, question or a record") from None
-    return Response(number, flags, qname, qtype, qclass, at, records, opt, end)
+    rcode = flags & 0xF if opt is None else opt.rcode_high << 4 | flags & 0xF
+    return Response(number, flags, qname, qtype, qclass, at, records, opt, end, rcode)
 
 
 def _records(wire: bytes, at: int, qname: Name | None, counts: list[int]) -> tuple[tuple[Record, ...], Opt | None, int]:
     """The records of a response from octet `at` on, the OPT apart, and the offset behind them all."""
     records: list[Record] = []
     opt = None
-    for section, count in zip(_SECTIONS, counts, strict=True):
+    for section, count in zip(_SECTIONS, counts, strict=False):
         for _ in range(count):
             start = at
-            if wire[at : at + 2] == b"\xc0\x0c" and qname is not None:  # nearly every owner is the question's name
+            if wire.startswith(b"\xc0\x0c", at) and qname is not None:  # nearly every owner is the question's name
                 name = qname
                 at += 2
+            elif wire.startswith(b"\0", at):  # OPT's
+                name = b"\0"
+                at += 1
             else:
                 name, at = read_name(wire, at)
             rtype, cls, ttl, size = _RECORD.unpack_from(wire, at)
@@ -258,7 +262,8 @@ def _records(wire: bytes, at: int, qname: Name | None, counts: list[int]) -> tup
                     raise Malformed(f"OPT record at octet {start}: not the only one, misplaced, or not the root's")
                 opt = Opt(start, end, ttl >> 24, _edns(cls, ttl, wire[data:end]))
             else:
-                records.append(Record(section, name, rtype, cls, _seconds(ttl), at + 4, data, end))
+                ttl = ttl if ttl < 0x80000000 else 0
+                records.append(Record(section, name, rtype, cls, ttl, at + 4, data, end))
             at = end
     return tuple(records), opt, at
 

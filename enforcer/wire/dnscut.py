@@ -10,6 +10,7 @@ from enforcer.wire.name import spell_out
 _TC = 0x02  # in the third octet of the header
 _AD = 0x20  # in the fourth
 _EDE = 15
+_WITH_KEYS = (int(RRType.SVCB), int(RRType.HTTPS))
 _QUESTION = b"\xc0\x0c"  # a pointer to the question's name
 
 # The types whose RDATA may hold compressed names (RFC 3597 §4; DNAME as RFC 6672 §2.5 has it): how many octets stand
@@ -50,6 +51,20 @@ def without_opt(wire: bytes, response: Response) -> bytes:
     return _cut(wire, response)
 
 
+def bare(wire: bytes, response: Response, *, ad: bool) -> tuple[bytes, Response]:
+    """As `without_opt`, and what it reads as; ad: False clears AD too."""
+    found = response.opt
+    if (found is not None and found.end != response.end) or response.rcode > 0xF:
+        plain = without_opt(wire, response)
+        return (plain if ad else without_ad(plain)), read_response(plain)
+    flags = response.flags if ad else response.flags & ~_AD
+    end = response.end if found is None else found.at
+    count = int.from_bytes(wire[10:12]) - (found is not None)
+    plain = b"".join((wire[:2], flags.to_bytes(2), wire[4:10], count.to_bytes(2), wire[12:end]))
+    number, _, qname, qtype, qclass, question_end, records, _, _, rcode = response
+    return plain, Response(number, flags, qname, qtype, qclass, question_end, records, None, end, rcode)
+
+
 def without_ad(wire: bytes) -> bytes:
     """A message, or its beginning, that does not say that it is authentic."""
     return wire[:3] + bytes((wire[3] & ~_AD,)) + wire[4:]
@@ -62,7 +77,7 @@ def without_ech(wire: bytes, response: Response) -> bytes | None:
     From the first changed record on, names are written in full, but for owners that point to the question.
     Raises Malformed for parameters or names that are none, and for a message that grows beyond 65,535 octets.
     """
-    changed = [record for record in response.records if svcb.has_ech(wire, record)]
+    changed = [record for record in response.records if record.type in _WITH_KEYS and svcb.has_ech(wire, record)]
     if not changed:
         return None
     first = changed[0]

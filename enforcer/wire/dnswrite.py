@@ -5,6 +5,7 @@ Numbers that do not fit their field are a mistake of ours and raise struct.error
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct
 
 from enforcer.wire.dns import Query
@@ -12,6 +13,7 @@ from enforcer.wire.dnscodes import RRClass, RRType
 from enforcer.wire.name import Name
 
 _HEADER = Struct("!6H")
+_ID = Struct("!H")
 _QUESTION = Struct("!2H")
 _RECORD = Struct("!HHIH")
 _OPT = Struct("!BHHBBHH")
@@ -52,10 +54,16 @@ def query(
 
     It has no EDNS options: what a client puts there is between it and us (RFC 6891 §6.1.1).
     """
+    header, extra = _query_frame(rd, cd, ad, do, payload)
+    return b"".join((_ID.pack(message_id), header, qname, _QUESTION.pack(qtype, qclass), extra))
+
+
+@lru_cache(maxsize=64)
+def _query_frame(rd: bool, cd: bool, ad: bool, do: bool, payload: int | None) -> tuple[bytes, bytes]:
+    """What stands around the question: the header behind the ID, and OPT or nothing."""
     extra = b"" if payload is None else opt(payload, do=do)
     flags = rd * _RD | cd * _CD | ad * _AD
-    header = _HEADER.pack(message_id, flags, 1, 0, 0, 1 if extra else 0)
-    return b"".join((header, qname, _QUESTION.pack(qtype, qclass), extra))
+    return _HEADER.pack(0, flags, 1, 0, 0, 1 if extra else 0)[2:], extra
 
 
 def reply(

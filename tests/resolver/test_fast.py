@@ -1,5 +1,5 @@
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
@@ -31,6 +31,7 @@ class Wire:
     def __init__(self, desk: Desk, bound: str = "127.0.0.1") -> None:
         family = socket.AF_INET6 if ":" in bound else socket.AF_INET
         self.desk = desk
+        self.later: list[Callable[[], None]] = []
         self.server = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.server.bind((bound, 0))
         self.client = self.a_client()
@@ -42,6 +43,7 @@ class Wire:
             words=desk.counters.words,
             clock=desk.hands.clock,
             pace=Pace(0, 1, ()),
+            soon=self.later.append,
         )
         self.path.follow(desk.orders)
 
@@ -57,6 +59,7 @@ class Wire:
             (client or self.client).send(wire)
 
     def received(self, client: socket.socket | None = None) -> list[bytes]:
+        self.turn()
         replies = []
         while True:
             try:
@@ -68,6 +71,12 @@ class Wire:
         self.send(*wires, client=client)
         self.path.readable()
         return self.received(client)
+
+    def turn(self) -> None:
+        """The end of a turn of the event loop."""
+        later, self.later[:] = list(self.later), []
+        for call in later:
+            call()
 
     def close(self) -> None:
         self.client.close()

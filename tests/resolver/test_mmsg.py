@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from enforcer.resolver.mmsg import BATCH, PLACE, Batch, MmsgBatch, PlainBatch, batch_for, whom
+from enforcer.resolver.mmsg import BATCH, PLACE, Batch, MmsgBatch, PlainBatch, batch_for, source_of, whom
 
 type Make = Callable[[socket.socket], Batch]
 
@@ -111,20 +111,36 @@ def test_a_reply_can_come_when_the_batch_is_long_over(batch: Batch, ours: socket
     with client_of(ours) as one, client_of(ours) as two:
         one.send(b"1")
         batch.receive()
-        later = batch.reply_later(0)
+        way = batch.way(0)
         two.send(b"2")
         batch.receive()
-        later(b"to one")
-        assert one.recv(99) == b"to one"
+        assert source_of(way) == one.getsockname()[:2]
+        assert not batch.post(way, b"to one")
+        assert not batch.post(batch.way(0), b"to two")
+        batch.flush()
+        batch.flush()
+        assert (one.recv(99), two.recv(99)) == (b"to one", b"to two")
+        one.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            one.recv(9)
+
+
+def test_as_many_replies_as_a_batch_has_can_be_posted(batch: Batch, ours: socket.socket) -> None:
+    with client_of(ours) as client:
+        client.send(b"1")
+        batch.receive()
+        full = [batch.post(batch.way(0), bytes([number])) for number in range(BATCH)]
+        assert full == [False] * (BATCH - 1) + [True]
+        batch.flush()
+        assert [client.recv(9) for _ in range(BATCH)] == [bytes([number]) for number in range(BATCH)]
 
 
 def test_a_reply_to_nobody_is_lost_without_a_word(batch: Batch, ours: socket.socket) -> None:
     with client_of(ours) as client:
         client.send(b"1")
         batch.receive()
-    later = batch.reply_later(0)
-    ours.close()
-    later(b"too late")
+    batch.post(batch.way(0), b"nobody reads that")
+    batch.flush()
 
 
 @pytest.mark.parametrize(("bound", "asked"), [("0.0.0.0", "127.0.0.2"), ("::", "::1")])
@@ -139,7 +155,8 @@ def test_on_any_address_the_reply_at_once_and_later_comes_from_the_address_that_
         batch.sizes[1] = 5
         batch.send(0, 1)
         assert client.recv(99) == b"query"
-        batch.reply_later(0)(b"late")
+        batch.post(batch.way(0), b"late")
+        batch.flush()
         assert client.recv(99) == b"late"
 
 

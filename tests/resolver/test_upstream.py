@@ -3,6 +3,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 
 import dns.flags
@@ -179,33 +180,6 @@ def test_e5_e7_the_query_upstream_is_our_own_with_do_and_cd_as_the_client_has_th
     assert [bool(query.ednsflags & dns.flags.DO) for query in asked] == [False, False, True, True]
     assert [bool(query.flags & dns.flags.CD) for query in asked] == [False, True, False, True]
     assert all(query.flags & dns.flags.RD and (query.payload, query.options) == (1232, ()) for query in asked)
-
-
-def test_u1_ids_and_ports_differ_from_query_to_query(words: memoryview) -> None:
-    async def scenario() -> Fake:
-        async with fake(well) as only, upstreams(words, only) as asker:
-            for _ in range(100):
-                await ask(asker)
-            return only
-
-    only = run(scenario)
-    assert len({wire[:2] for wire in only.asked}) > 90
-    assert len(set(only.ports)) == upstream_module.PORTS
-
-
-def test_u1_a_port_is_given_up_after_a_while_and_closed(words: memoryview, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream_module, "PORTS", 2)
-    monkeypatch.setattr(upstream_module, "QUERIES_A_PORT", 5)
-
-    async def scenario() -> tuple[int, int]:
-        async with fake(well) as only, upstreams(words, only) as asker:
-            for _ in range(60):
-                await ask(asker)
-            return len(set(only.ports)), len(asker._ports)
-
-    used, open_ports = run(scenario)
-    assert used >= 60 // 5
-    assert open_ports <= 2
 
 
 @pytest.mark.parametrize(
@@ -426,7 +400,7 @@ def test_silence_is_told_when_the_question_is_given_up_and_not_before(words: mem
         async with fake(nothing) as only, upstreams(words, only) as asker:
             until = loop.time() + QUICK.query_s
             result = await ask(asker)
-            return result, loop.time() >= until - 0.01, sum(len(port.waiting) for port in asker._ports)
+            return result, loop.time() >= until - 0.01, sum(len(port.waiting) for port in asker._ports[0].open)
 
     assert run(scenario) == (Failure.SILENT, True, 0)
 
@@ -509,11 +483,56 @@ def test_fastest_asks_the_one_that_answered_soonest(words: memoryview) -> None:
         manner = Manner(fastest=True, attempt_s=0.5, query_s=1)
         async with fake(well) as first, fake(well) as second, upstreams(words, first, second, manner=manner) as asker:
             for upstream, latency in zip(asker._all, (0.2, 0.001), strict=True):
-                upstream.latency = latency
+                upstream.latency, upstream.asked = latency, asker._loop.time()
             await ask(asker)
             return len(first.asked), len(second.asked)
 
     assert run(scenario) == (0, 1)
+
+
+def test_fastest_asks_the_others_now_and_then_so_that_it_notices_when_one_has_become_quicker(words: memoryview) -> None:
+    async def scenario() -> tuple[list[str], float]:
+        manner = Manner(fastest=True, attempt_s=0.5, query_s=1)
+        async with fake(well) as first, fake(well) as second, upstreams(words, first, second, manner=manner) as asker:
+            for upstream, latency in zip(asker._all, (0.2, 0.001), strict=True):
+                upstream.latency, upstream.asked = latency, asker._loop.time()
+            asker._all[0].asked -= upstream_module.PROBE_S
+            await ask(asker)
+            await asyncio.sleep(0.05)
+            await ask(asker)
+            names = [dns.message.from_wire(wire).question[0].to_text() for wire in first.asked]
+            return names, asker._all[0].latency
+
+    names, latency = run(scenario)
+    assert names == [". IN NS"], "asked once, for what nobody's device has asked for"
+    assert latency < 0.2
+
+
+def test_whether_one_that_is_down_is_back_is_asked_beside_the_clients_and_ever_more_rarely(words: memoryview) -> None:
+    async def scenario() -> tuple[list[int], list[float]]:
+        manner = Manner(fastest=False, attempt_s=0.01, query_s=0.5)
+        asked: list[int] = []
+        waits: list[float] = []
+        async with fake(nothing) as dead, fake(well) as good, upstreams(words, dead, good, manner=manner) as asker:
+            for _ in range(upstream_module.DOWN_AFTER):
+                await ask(asker)
+            down = asker._all[0]
+            for _ in range(3):
+                asked.append(len(dead.asked))
+                waits.append(down.down_s)
+                down.down_until = asker._loop.time() - 0.001  # the time has come
+                for _ in range(5):
+                    assert address(await ask(asker)) == GOOD
+                await asyncio.sleep(0.03)
+            dead.say = well
+            down.down_until = asker._loop.time() - 0.001
+            await ask(asker)
+            await asyncio.sleep(0.03)
+            return asked, [*waits, down.down_until]
+
+    asked, waits = run(scenario)
+    assert [later - earlier for earlier, later in pairwise(asked)] == [1, 1]
+    assert waits == [2.0, 4.0, 8.0, 0.0]
 
 
 def test_questions_on_their_way_are_forgotten_when_all_is_closed(words: memoryview) -> None:

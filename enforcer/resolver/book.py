@@ -1,0 +1,94 @@
+"""Where a worker writes its attempts down: a row of the spool for each that is distinct, found again by what it is."""
+
+from collections.abc import Callable
+
+from enforcer.attempts.block import Block, Response, encode_block, with_client
+from enforcer.attempts.spool import NO_ROW, Spool
+from enforcer.counters import Transport, word
+from enforcer.decide.dns import Reply
+from enforcer.policy.rules import Answer
+from enforcer.resolver.clients import Rows
+from enforcer.wire.dns import Query
+from enforcer.wire.dnscodes import rcode_name, type_name
+
+_RESPONSES = {
+    Answer.NXDOMAIN: Response.NXDOMAIN,
+    Answer.NODATA: Response.NODATA,
+    Answer.NULL: Response.NULL,
+    Answer.SINKHOLE: Response.SINKHOLE,
+}
+
+
+class Book:
+    """The attempts of one worker. name_clients: the users have been told, so a client's address is written down."""
+
+    def __init__(self, spool: Spool, words: memoryview, wall_ms: Callable[[], int], *, name_clients: bool) -> None:
+        self.name_clients = name_clients
+        self._spool = spool
+        self._words = words
+        self._wall_ms = wall_ms
+        self._ruleset = ""
+        self._generation = spool.generation
+        self._rows: dict[bytes, Rows] = {}  # those that have a row in the spool's segment, by what they share
+
+    def follow(self, ruleset: str, *, name_clients: bool) -> None:
+        """Another policy is in force."""
+        self._ruleset, self.name_clients = ruleset, name_clients
+        self._spool.seal()
+        self._forget()
+
+    def tick(self, now_ms: int) -> None:
+        """Let the spool age."""
+        self._spool.tick(now_ms)
+        self._forget()
+
+    def rows(self, reply: Reply, query: Query, realm: str, transport: Transport) -> Rows | None:
+        """Where the attempts of an answer are counted; None when there is nothing to record."""
+        if reply.verdict is None:
+            return None
+        block = Block.of_question(
+            reply.verdict,
+            ruleset=self._ruleset,
+            qname=query.qname,
+            qtype=type_name(query.qtype),
+            via=reply.via,
+            response=_RESPONSES[reply.answer],
+            rcode=rcode_name(reply.wire[3] & 0xF if reply.wire else 0),
+            ede=reply.ede,
+            transport=transport.word,
+            realm=realm,
+        )
+        if block is None:
+            return None
+        encoded = encode_block(block)
+        return self._rows.get(encoded) or Rows(encoded)
+
+    def record(self, rows: Rows, client: int | bytes, address: str, port: int) -> None:
+        """Count one attempt of a client in the spool, before its answer leaves."""
+        now_ms = self._wall_ms()
+        if not self.name_clients:
+            client = b""
+        spool = self._spool
+        rows = self._rows.get(rows.encoded, rows)
+        row = rows.by_client.get(client, NO_ROW)
+        if row != NO_ROW and spool.repeat(row, now_ms):
+            return
+        entry = with_client(rows.encoded, address if self.name_clients else None, port)
+        try:
+            row = spool.open(entry, now_ms)
+        except OSError:  # of the file system: that must not stop the answers
+            row = NO_ROW
+        self._forget()
+        if row == NO_ROW:
+            self._words[word("attempts_dropped", spool.full or "disk_full")] += 1
+            return
+        self._rows.setdefault(rows.encoded, rows).by_client[client] = row
+
+    def _forget(self) -> None:
+        """When the spool has begun another segment, the rows' numbers mean nothing any more."""
+        if self._spool.generation == self._generation:
+            return
+        self._generation = self._spool.generation
+        for rows in self._rows.values():
+            rows.by_client.clear()
+        self._rows.clear()
