@@ -57,6 +57,8 @@ OUTCOMES = (
 TIMED = ("blocked", "cached", "forwarded")
 FAILURES = ("timeout", "mismatch", "malformed", "refused", "network")
 DROPS = ("spool_full", "disk_full")
+CONNECTIONS = ("tls", "quic", "http", "mmtls", "ip", "other")
+VERDICTS = ("allowed", "blocked", "observed", "failed")
 
 # Upper bounds in seconds; the last bucket, above all of them, is +Inf.
 DECISION_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
@@ -118,6 +120,18 @@ LAYOUT: tuple[Family, ...] = (
     ),
     Family("upstream_duration_seconds", "Seconds an upstream took to answer", _UPSTREAM, buckets=UPSTREAM_BUCKETS),
     Family("upstream_up", "1 while an upstream answers, 0 while it is passed over", _UPSTREAM, gauge=True),
+    Family(
+        "proxy_connections",
+        "Connections by what they showed first and what became of them; failed ones were closed without a verdict",
+        {"layer": CONNECTIONS, "verdict": VERDICTS},
+    ),
+    Family("proxy_active_connections", "Connections that the proxy carries", {}, gauge=True),
+    Family(
+        "proxy_decision_duration_seconds",
+        "Seconds of work to judge what a connection has shown",
+        {},
+        buckets=DECISION_BUCKETS,
+    ),
     Family("attempts_dropped", "Attempts that were blocked but could not be recorded", {"reason": DROPS}),
     Family("worker_generation", "Generation of the orders that the worker follows", {}, gauge=True),
     Family("worker_heartbeat_milliseconds", "When the worker last said that it lives (ms since 1970)", {}, gauge=True),

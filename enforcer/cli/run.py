@@ -28,7 +28,7 @@ def run(config: Path | None, demo: bool) -> None:
     from enforcer.processes.plan import plan  # noqa: PLC0415
     from enforcer.supervise import Supervisor  # noqa: PLC0415
 
-    _log_to_stderr()
+    log_to_stderr()
     path, loaded = load_config(make_demo() if demo else config)
     folders = Folders(loaded.data_dir)
     supervisor = Supervisor(
@@ -60,7 +60,7 @@ def dns(config: Path | None, worker: int) -> None:
     """
     from enforcer.processes.dns import dns_worker  # noqa: PLC0415 (slow to load; other commands need not wait)
 
-    _log_to_stderr()
+    log_to_stderr()
     end_with_supervisor()
     _, loaded = load_config(config, files=False)
     asyncio.run(dns_worker(loaded, worker).run(lambda: notify("READY=1")))
@@ -75,7 +75,7 @@ def hub(config: Path | None) -> None:
     """
     from enforcer.processes.hub import make_hub  # noqa: PLC0415 (slow to load; other commands need not wait)
 
-    _log_to_stderr()
+    log_to_stderr()
     end_with_supervisor()
     path, _ = load_config(config)
     asyncio.run(make_hub(path).run(lambda: notify("READY=1")))
@@ -85,9 +85,11 @@ def _what_next(path: Path, config: Config) -> str:
     """What a newcomer may type while the demo runs."""
     asked = next(listener.udp for listener in config.resolver.listeners if listener.udp is not None)
     dig, enforcer = f"dig @{asked.address} -p {asked.port}", Path(sys.argv[0])
+    proxied = next((mode.rpartition("@")[2] for mode in config.proxy.modes if mode.startswith("regular@")), None)
     lines = {
         f"{dig} long.weixin.qq.com": "blocked: NXDOMAIN, with the reason (EDE 15)",
         f"{dig} www.canada.ca": "allowed: forwarded, and written down nowhere",
+        **({} if proxied is None else {f"curl -x http://{proxied} http://long.weixin.qq.com": "blocked: the page"}),
         f"{enforcer} attempts list": "the record of what was blocked",
         f"{enforcer} explain long.weixin.qq.com": "which rule, in which file, and why",
         f"curl http://{config.metrics.listen}/metrics": "what Prometheus sees",
@@ -100,6 +102,6 @@ def _what_next(path: Path, config: Config) -> str:
     )
 
 
-def _log_to_stderr() -> None:
-    """One event a line; systemd and containers add the time."""
+def log_to_stderr() -> None:
+    """Logs of a process: one event a line; systemd and containers add the time."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")

@@ -5,6 +5,7 @@ from itertools import combinations
 
 from enforcer.config.document import KeyPath
 from enforcer.config.model import Config
+from enforcer.config.proxy import endpoints, shared
 from enforcer.config.resolver import Demand, Listener, UnknownToken
 from enforcer.config.values import Upstream, instead, quoted, short
 from enforcer.counters import UPSTREAMS_MAX
@@ -27,6 +28,8 @@ def contradictions(config: Config) -> Found:
         _listeners,
         _transports,
         _metrics,
+        _proxy_modes,
+        _proxy_addresses,
         _upstreams,
         _answers,
         _durations,
@@ -189,6 +192,45 @@ def _metrics(config: Config) -> Found:
                 ("metrics", "listen"),
                 f'"{wanted}" is taken by listener {quoted(listener.name)}; write another address or port',
             )
+
+
+def _proxy_modes(config: Config) -> Found:
+    """Realms and modes of the proxy are joined by how the modes are written."""
+    modes = config.proxy.modes
+    for i, mode in enumerate(modes):
+        if mode in modes[:i]:
+            yield ("proxy", "modes", i), f"{quoted(mode)} is there twice; leave one out"
+    for i, realm in enumerate(config.realms):
+        for j, mode in enumerate(realm.proxy_modes):
+            if mode not in modes:
+                yield (
+                    ("realms", i, "proxy_modes", j),
+                    f"{quoted(mode)} is not a mode of the proxy; {instead(mode, modes)}",
+                )
+    for (_, first), (i, second) in combinations(enumerate(config.realms), 2):
+        if not set(first.proxy_modes or modes) & set(second.proxy_modes or modes):
+            continue
+        for j, network in enumerate(second.networks):
+            if any(other.overlaps(network) for other in first.networks):
+                text = (
+                    f'"{short(network)}" overlaps realm {quoted(first.name)}, and both connect through the same modes '
+                )
+                yield ("realms", i, "networks", j), text + "of the proxy; write proxy_modes for each of them"
+
+
+def _proxy_addresses(config: Config) -> Found:
+    """Modes listen on TCP, as resolver listeners and the metrics page do."""
+    taken = [(f"listener {quoted(each.name)}", at) for each in config.resolver.listeners for _, at in each.streams]
+    taken.append(("the metrics page", config.metrics.listen))
+    for i, mode in enumerate(config.proxy.modes):
+        wanted = endpoints(mode) if shared(mode) else ()
+        for whose, endpoint in taken:
+            if any(each.collides(endpoint) for each in wanted):
+                yield (
+                    ("proxy", "modes", i),
+                    f'{quoted(mode)} wants "{endpoint}" of {whose}; write another address or port',
+                )
+        taken += [(f"mode {quoted(mode)}", each) for each in wanted]
 
 
 def _upstreams(config: Config) -> Found:

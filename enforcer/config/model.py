@@ -13,6 +13,7 @@ from enforcer.config.fields import (
 from enforcer.config.identity import Identity
 from enforcer.config.pages import Metrics
 from enforcer.config.policy import Policy, Realm
+from enforcer.config.proxy import Proxy
 from enforcer.config.resolver import Resolver
 from enforcer.config.section import Section
 
@@ -20,7 +21,7 @@ from enforcer.config.section import Section
 class Config(Section):
     """Enforcer's configuration: one file, enforcer.yaml."""
 
-    later = frozenset({"proxy", "gateway", "console"})
+    later = frozenset({"gateway", "console"})
 
     node: Identifier = Field(
         default_factory=socket.gethostname,
@@ -43,6 +44,7 @@ class Config(Section):
         description="The filtering resolver.",
         examples=[{"listeners": [{"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300"}]}],
     )
+    proxy: Proxy = Field(Proxy(), description="The proxy; without modes there is none.")
     identity: Identity = Field(Identity(), description="How an address becomes a device.")
     attempts: Attempts = Field(Attempts(), description="The record of what was blocked.")
     metrics: Metrics = Field(Metrics(), description="The page that Prometheus reads.")

@@ -111,7 +111,7 @@ class Policy(Section):
 class Realm(Section):
     """An addressing domain whose clients are served and held to the policy."""
 
-    later = frozenset({"proxy_modes", "interfaces"})
+    later = frozenset({"interfaces"})
 
     name: Identifier = Field(description="The realm's name in records.", examples=["apn-gov"])
     networks: tuple[Within, ...] = Field(
@@ -124,6 +124,12 @@ class Realm(Section):
         min_length=1,
         description="The resolver's listeners at which its clients ask.",
         examples=[["dns"]],
+    )
+    proxy_modes: tuple[str, ...] = Field(
+        (),
+        description="The modes of the proxy, as proxy.modes has them, through which its clients connect; by default "
+        "all of them.",
+        examples=[["regular@127.0.0.1:5080"]],
     )
     mode: Annotated[Mode, choice(Mode)] = Field(
         Mode.ENFORCE, description="enforce or monitor, in this realm; by default what policy.mode says."

@@ -1,7 +1,7 @@
 """Which processes a configuration asks for, beside the hub."""
 
 from enforcer.config.model import Config
-from enforcer.processes.settings import workers_of
+from enforcer.processes.settings import proxies_of, workers_of
 
 NEVER_BLOCKS = frozenset({"console"})
 """Kinds of process that have no spool."""
@@ -9,7 +9,11 @@ NEVER_BLOCKS = frozenset({"console"})
 
 def plan(config: Config) -> tuple[tuple[str, int], ...]:
     """Kind and number of every process but the hub, in the order in which they start."""
-    return tuple(("dns", number) for number in range(workers_of(config)))
+    proxies = proxies_of(config)
+    return (
+        *(("dns", number) for number in range(workers_of(config))),
+        *(("proxy", number) for number in range(proxies)),
+    )
 
 
 def enforcing(config: Config) -> int:

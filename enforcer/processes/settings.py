@@ -98,6 +98,11 @@ def pace_of(config: Config) -> Pace:
     return Pace(limits.per_client_qps, limits.burst, limits.trusted_forwarders)
 
 
+def proxies_of(config: Config) -> int:
+    """How many proxy processes a configuration asks for."""
+    return (config.proxy.workers or len(os.sched_getaffinity(0))) if config.proxy.modes else 0
+
+
 def workers_of(config: Config) -> int:
     """How many DNS workers a configuration asks for."""
     return config.resolver.workers or len(os.sched_getaffinity(0))

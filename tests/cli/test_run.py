@@ -110,6 +110,7 @@ def test_the_demo_is_made_here_and_says_what_to_type(
     assert started.made["config"] == demo
     assert "dig @127.0.0.1 -p 5300 long.weixin.qq.com " in result.stdout
     assert "curl http://127.0.0.1:9310/metrics " in result.stdout
+    assert "curl -x http://127.0.0.1:5080 http://long.weixin.qq.com " in result.stdout
     assert f"The configuration is {demo}" in result.stdout
     assert told.recv(4096) == b"READY=1"
 

@@ -28,7 +28,14 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
 
 def test_what_need_not_be_written_of_a_realm_has_these_defaults(configured: Configured) -> None:
     assert tuple(realm.model_dump() for realm in configured({}).realms) == (
-        {"name": "home", "networks": ("127.0.0.0/8",), "listeners": ("dns",), "mode": Mode.ENFORCE, "ech": None},
+        {
+            "name": "home",
+            "networks": ("127.0.0.0/8",),
+            "listeners": ("dns",),
+            "proxy_modes": (),
+            "mode": Mode.ENFORCE,
+            "ech": None,
+        },
     )
 
 

@@ -91,7 +91,7 @@ def test_lists_of_sections_are_not_empty(refused: Refused, section: str) -> None
 @pytest.mark.parametrize(
     "path",
     [
-        *("proxy", "gateway", "console", "policy.require_signature"),
+        *("gateway", "console", "policy.require_signature"),
         "resolver.cache.prefetch",
         *("identity.radius", "identity.leases", "attempts.sinks"),
     ],
@@ -101,7 +101,7 @@ def test_what_the_design_has_and_this_version_has_not_is_refused(refused: Refuse
     assert refused({path: ""}) == [f"{path}: {LATER}"]
 
 
-@pytest.mark.parametrize("key", ["proxy_modes", "interfaces"])
+@pytest.mark.parametrize("key", ["interfaces"])
 def test_realms_of_proxies_and_gateways_are_not_supported_yet(refused: Refused, key: str) -> None:
     realm = {"name": "home", "networks": ["127.0.0.0/8"], "listeners": ["dns"], key: []}
     assert refused({"realms": [realm]}) == [f"realms[0].{key}: {LATER}"]

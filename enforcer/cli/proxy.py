@@ -1,0 +1,41 @@
+"""The proxy, for a supervisor of one's own; and where its addon is, for a mitmproxy of one's own."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from enforcer.cli.context import config_option, load_config
+from enforcer.cli.run import log_to_stderr
+from enforcer.errors import Unavailable
+from enforcer.notify import end_with_supervisor, notify
+
+
+@click.command()
+@config_option
+@click.option("--worker", type=click.IntRange(0, 63), default=0, help="Its number, from 0; each is started once.")
+@click.option("--script", is_flag=True, help="Print the path of the addon, for mitmdump -s, and end.")
+def proxy(config: Path | None, worker: int, script: bool) -> None:
+    """Run one proxy process: mitmproxy as a gate that sees where connections go, and decrypts nothing.
+
+    It listens in the modes of proxy.modes, waits until a hub has compiled a policy, and goes on without the hub after
+    that. The same addon runs in a mitmproxy of your own, in any of its modes, beside a hub:
+
+      mitmdump -s "$(enforcer proxy --script)" --set enforcer_config=/etc/enforcer/enforcer.yaml --mode wireguard
+
+    Example: enforcer proxy --worker 0
+    """
+    from enforcer.processes import script as addon  # noqa: PLC0415 (slow to load; other commands need not wait)
+    from enforcer.processes.proxy import proxy_worker  # noqa: PLC0415
+
+    if script:
+        click.echo(Path(addon.__file__))
+        return
+    log_to_stderr()
+    end_with_supervisor()
+    _, loaded = load_config(config, files=False)
+    if not loaded.proxy.modes:
+        raise Unavailable(
+            'proxy.modes is empty, so there is nothing to do; write a mode, as in "regular@127.0.0.1:5080"'
+        )
+    asyncio.run(proxy_worker(loaded, worker).run(lambda: notify("READY=1")))

@@ -1,0 +1,116 @@
+"""Our own forms of mitmproxy's modes regular, transparent and upstream, for a gateway's load.
+
+They differ in that several workers share an address (SO_REUSEPORT), in the length of the queue, and in that the layer
+that judges is the topmost: without a hook for each connection that asks for it.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.proxy import events, layer, mode_specs
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.mode_servers import AsyncioServerInstance
+
+from enforcer.proxy.layers import Commands, Shut, where
+
+BACKLOG = 4096
+_OWN = "enforcer"
+
+_log = logging.getLogger(__name__)
+
+
+class EnforcerRegularMode(mode_specs.RegularMode):
+    """`regular`, shared by workers."""
+
+
+class EnforcerTransparentMode(mode_specs.TransparentMode):
+    """`transparent`, shared by workers. What nftables or iptables redirected here keeps its destination."""
+
+
+class EnforcerUpstreamMode(mode_specs.UpstreamMode):
+    """`upstream`, shared by workers."""
+
+
+def own(spec: str) -> str:
+    """Our form of a mode that has one; else the same."""
+    kind = spec.partition("@")[0].partition(":")[0]
+    return f"{_OWN}{spec}" if kind in ("regular", "transparent", "upstream") else spec
+
+
+def configured(spec: str) -> str:
+    """The mode as it is written in the configuration."""
+    return spec.removeprefix(_OWN)
+
+
+class Layers(Protocol):
+    """Who gives the topmost layers."""
+
+    def gate(self, context: Context) -> layer.Layer:
+        """For a destination that is known."""
+
+    def explicit(self, context: Context) -> layer.Layer:
+        """For clients that know their proxy."""
+
+    def upstream(self, context: Context) -> layer.Layer:
+        """For clients that know their proxy, which asks another one."""
+
+
+class Late(layer.Layer):
+    """Becomes the right layer when the connection starts: mitmproxy wants one before it has told us of the client."""
+
+    def __init__(self, context: Context, make: Callable[[Context], layer.Layer]) -> None:
+        super().__init__(context)
+        self._make = make
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        try:
+            child = self._make(self.context)
+        except Exception as error:  # noqa: BLE001 (whatever it is: the connection closes)
+            _log.error("flow event=failed %s", where(error))
+            child = Shut(self.context)
+        self.handle_event = child.handle_event  # type: ignore[method-assign]
+        yield from child.handle_event(event)
+
+
+class Listeners(Proxyserver):
+    """mitmproxy's own addon that listens, with sockets that are bound already, by our form of the mode."""
+
+    name = "proxyserver"
+
+    def __init__(self, layers: Layers, sockets: Mapping[str, list[socket.socket]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.layers, self.sockets = layers, sockets
+
+
+class _Shared[M: mode_specs.ProxyMode](AsyncioServerInstance[M]):
+    """Listens on sockets that other workers have as well."""
+
+    @property
+    def listeners(self) -> Listeners:
+        """Who made this instance."""
+        assert isinstance(self.manager, Listeners)  # noqa: S101 (nobody else knows these modes)
+        return self.manager
+
+    async def listen(self, host: str, port: int) -> list[asyncio.Server]:  # type: ignore[override]  # noqa: ARG002
+        """Begin on each of the mode's sockets."""
+        bound = self.listeners.sockets[self.mode.full_spec]
+        return [await asyncio.start_server(self.handle_stream, sock=sock, backlog=BACKLOG) for sock in bound]
+
+
+class _Regular(_Shared[EnforcerRegularMode]):
+    def make_top_layer(self, context: Context) -> layer.Layer:
+        return Late(context, self.listeners.layers.explicit)
+
+
+class _Transparent(_Shared[EnforcerTransparentMode]):
+    def make_top_layer(self, context: Context) -> layer.Layer:
+        return Late(context, self.listeners.layers.gate)
+
+
+class _Upstream(_Shared[EnforcerUpstreamMode]):
+    def make_top_layer(self, context: Context) -> layer.Layer:
+        return Late(context, self.listeners.layers.upstream)
