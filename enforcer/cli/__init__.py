@@ -22,6 +22,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "hub": ("run", "hub", "Run the process that compiles the policy and records attempts."),
     "check": ("check", "check", "Say what the policy does with names, addresses and URLs."),
     "explain": ("check", "explain", "Say why: the rule, its file and line, its source, every step."),
+    "replay": ("replay", "replay", "Say what the policy would have done with a capture."),
     "lists": ("lists", "lists", "Look at block lists: their mistakes, figures, differences."),
     "attempts": ("attempts", "attempts", "Look at what was blocked, and whether the log is whole."),
     "devices": ("devices", "devices", "Look at the devices of the inventory."),
@@ -88,8 +89,8 @@ class _Commands(click.Group):
 
 
 def _failure(ctx: click.Context) -> type[_Failure]:
-    """Of a command that could not do its work: the exit status 1 of `check` says that something is blocked."""
-    return _WrongUse if ctx.invoked_subcommand == "check" else _Failure
+    """Of a command that could not do its work; of `check` and `replay`, 1 says that something is blocked."""
+    return _WrongUse if ctx.invoked_subcommand in ("check", "replay") else _Failure
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -8,20 +8,17 @@ from pathlib import Path
 
 import click
 
-from enforcer.cli.context import config_option, find_config, json_option, load_config, policy_of
+from enforcer.cli.behalf import behalf_options, in_force
+from enforcer.cli.context import config_option, json_option
 from enforcer.cli.output import Value, print_facts, print_json, printable, say
 from enforcer.cli.target import read_target
-from enforcer.config.model import Config
-from enforcer.config.values import instead, quoted
 from enforcer.errors import Malformed
-from enforcer.hub.orders import grants_for
 from enforcer.policy.judge import Policy
 from enforcer.policy.names import parse
 from enforcer.policy.protections import Protection, covers
-from enforcer.policy.rules import Evidence, Mode, Rule
+from enforcer.policy.rules import Evidence, Rule
 from enforcer.policy.verdict import Action, Client, Destination, Layer, Verdict
 from enforcer.processes.clock import utc_now
-from enforcer.processes.hub import bindings_of
 
 _WRONG_USE = 2
 _MEANING = {
@@ -29,9 +26,6 @@ _MEANING = {
     Evidence.WEB: "web: pages link to it or embed it",
     Evidence.SHARED: "shared: several products or uses",
 }
-
-_device_option = click.option("--device", metavar="ID", help="As this device of the inventory, with its exemptions.")
-_realm_option = click.option("--realm", metavar="REALM", help="As a client of this realm, in its mode.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +54,7 @@ class _Judged:
 
 @click.command()
 @config_option
-@_device_option
-@_realm_option
+@behalf_options
 @json_option("Print one object a line: target, layer, action, service, part, rule, list, line, why.")
 @click.argument("targets", metavar="TARGET…", nargs=-1, required=True)
 def check(config: Path | None, device: str | None, realm: str | None, as_json: bool, targets: tuple[str, ...]) -> None:
@@ -78,7 +71,7 @@ def check(config: Path | None, device: str | None, realm: str | None, as_json: b
     Example: enforcer check www.canada.ca long.weixin.qq.com 203.0.113.7:443 http://192.0.2.1/mmtls/
     """
     now = utc_now()
-    policy, client = _in_force(config, device, realm, now)
+    policy, client = in_force(config, device, realm, now)
     status = 0
     for target in _each(targets):
         try:
@@ -98,8 +91,7 @@ def check(config: Path | None, device: str | None, realm: str | None, as_json: b
 
 @click.command()
 @config_option
-@_device_option
-@_realm_option
+@behalf_options
 @json_option("Print one object: what check prints, and everything else that is known.")
 @click.argument("target", metavar="TARGET")
 def explain(config: Path | None, device: str | None, realm: str | None, as_json: bool, target: str) -> None:
@@ -108,7 +100,7 @@ def explain(config: Path | None, device: str | None, realm: str | None, as_json:
     Example: enforcer explain long.weixin.qq.com
     """
     now = utc_now()
-    policy, client = _in_force(config, device, realm, now)
+    policy, client = in_force(config, device, realm, now)
     try:
         judged = _judge(policy, client, now, target)
     except Malformed as error:
@@ -124,38 +116,6 @@ def explain(config: Path | None, device: str | None, realm: str | None, as_json:
     if kept:
         facts["never_block"] = [str(each) for each in kept]
     print_facts({**facts, "steps": [f"{number}. {step}" for number, step in enumerate(judged.verdict.why, 1)]})
-
-
-def _in_force(given: Path | None, device: str | None, realm: str | None, now: datetime) -> tuple[Policy, Client]:
-    """The policy, and on whose behalf it is asked."""
-    if find_config(given) is None:
-        if device is not None or realm is not None:
-            raise click.UsageError("--device and --realm need a configuration; name it with --config")
-        return policy_of(None, now.date()), Client(realm="")
-    _, loaded = load_config(given)
-    client = _client(loaded, device, realm, now)
-    return policy_of(loaded, now.date()), client
-
-
-def _client(config: Config, device: str | None, realm: str | None, now: datetime) -> Client:
-    """A device of the inventory or nobody, in a realm; where none is named, in the device's, or in the only one."""
-    modes = {each.name: each.mode for each in config.realms}
-    if realm is not None and realm not in modes:
-        raise click.UsageError(f"{quoted(realm)} is not a realm; {instead(realm, modes)}")
-    exempt: dict[str, datetime] = {}
-    if device is not None:
-        own = [each for each in bindings_of(config) if each.device == device]
-        if not own:
-            raise click.UsageError(f"{quoted(device)} is not in the inventory; enforcer devices list names all")
-        realm = realm or own[0].realm
-        here = [each for each in own if each.realm == realm]
-        for each in config.policy.exemptions:
-            if grants_for([each], here, now):
-                exempt |= {name: max(each.until, exempt.get(name, each.until)) for name in each.services}
-    if realm is None and len(modes) == 1:
-        realm = next(iter(modes))
-    mode = config.policy.mode if realm is None else modes[realm]
-    return Client(realm or "", Mode(mode), exempt)
 
 
 def _each(targets: Sequence[str]) -> Iterator[str]:

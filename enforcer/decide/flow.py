@@ -185,7 +185,7 @@ def inspect(data: bytes, *, transport: Transport) -> Seen | None:
 
 
 def judge_flow(
-    seen: Seen, address: Address | None, port: Port, *, policy: Policy, client: Client, now: datetime
+    seen: Seen, address: Address | None, port: Port | None, *, policy: Policy, client: Client, now: datetime
 ) -> Judged:
     """What policy says about a connection to this address and port: the strictest of what it says to each name.
 
@@ -202,8 +202,11 @@ def judge_flow(
     return next((each for each in judged if each.verdict.action is Action.OBSERVE), judged[0])
 
 
-def judge_address(address: Address, port: Port, *, policy: Policy, client: Client, now: datetime) -> Judged:
-    """What policy says about a connection that has shown nothing but where it goes, as its first packet does."""
+def judge_address(address: Address, port: Port | None, *, policy: Policy, client: Client, now: datetime) -> Judged:
+    """What policy says about a connection that has shown nothing but where it goes, as its first packet does.
+
+    port: None for a protocol that has none.
+    """
     destination = Destination(Layer.IP, address=address, port=port)
     return Judged(policy.judge(destination, client, now), destination)
 

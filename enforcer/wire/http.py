@@ -98,9 +98,10 @@ def hosts_in(text: bytes) -> tuple[bytes, ...]:
 def normal_path(path: bytes) -> str:
     """A path as rules are compared with it, since servers take each form for the same (RFC 3986 §6.2.2).
 
-    Without its query, letters, digits and `-._~/` decoded, runs of slashes as one, dot segments taken out.
+    Letters, digits and `-._~/` decoded, runs of slashes as one, dot segments taken out; its query stays as it is.
     """
-    decoded = _ESCAPED.sub(_unescaped, path.partition(b"?")[0].partition(b"#")[0])
+    decoded, mark, query = path.partition(b"?")
+    decoded = _ESCAPED.sub(_unescaped, decoded)
     kept: list[bytes] = []
     parts = decoded.split(b"/")
     for part in parts:
@@ -109,7 +110,7 @@ def normal_path(path: bytes) -> str:
         elif part not in (b"", b"."):
             kept.append(part)
     tail = b"/" if kept and parts[-1] in (b"", b".", b"..") else b""
-    return (b"/" + b"/".join(kept) + tail).decode("latin-1")
+    return (b"/" + b"/".join(kept) + tail + mark + query).decode("latin-1")
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

@@ -247,7 +247,7 @@ def test_15_mb_of_a_hello_are_not_held() -> None:
 def test_http_2_with_prior_knowledge_shows_its_authority() -> None:
     shown = seen(PRIOR_KNOWLEDGE)
     assert shown.names == (parse("chat.test"), parse("other.test"))
-    assert (shown.layer, shown.path, shown.alpn) == (Layer.HTTP, "/a", ("h2c",))
+    assert (shown.layer, shown.path, shown.alpn) == (Layer.HTTP, "/a?b", ("h2c",))
     assert inspect(PRIOR_KNOWLEDGE[:-1], transport=Transport.TCP) is None
     assert seen(b"PRI * HTTP/2.0\r\n\r\nXX").shows is Shows.NONSENSE
 

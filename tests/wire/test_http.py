@@ -76,7 +76,7 @@ def test_the_path_of_each_form_of_target(target: bytes, path: bytes | None) -> N
 @pytest.mark.parametrize(
     ("path", "normal"),
     [
-        (b"/mmtls/00ab?x=/..", "/mmtls/00ab"),
+        (b"/mmtls/./00ab?x=//..", "/mmtls/00ab?x=//.."),
         (b"/%6dmtls/%2e/a", "/mmtls/a"),
         (b"//mmtls///a", "/mmtls/a"),
         (b"/x/../mmtls/", "/mmtls/"),
@@ -93,7 +93,7 @@ def test_the_form_in_which_paths_are_compared(path: bytes, normal: str) -> None:
 
 @given(st.binary(max_size=60))
 def test_a_normal_path_stays_as_it_is_once_decoded(path: bytes) -> None:
-    once = normal_path(path)
+    once = normal_path(path).partition("?")[0]
     assert once.startswith("/")
     assert "//" not in once
     assert not {".", ".."} & set(once.split("/"))

@@ -2,11 +2,11 @@
 
 import json
 from abc import ABC, abstractmethod
-from hashlib import sha256
 from pathlib import Path
 
 from enforcer.attempts.index.batch import Batch
-from enforcer.attempts.log import BEGIN, Cursor, read
+from enforcer.attempts.log import Cursor, read
+from enforcer.attempts.place import agrees, line_hash
 
 STALE = "the log is not the one that was indexed"
 
@@ -29,14 +29,7 @@ class Follower(ABC):
 
     def agrees(self) -> bool:
         """Whether the line at our place is the one that was indexed last; also when that day was purged meanwhile."""
-        place, digest = self._place()
-        path = self._log / f"{place.day}.ndjson"
-        if place == BEGIN or not path.exists():
-            return True
-        with path.open("rb") as file:
-            start = file.seek(max(place.offset - 8192, 0))
-            lines = file.read(place.offset - start).split(b"\n")
-        return len(lines) > 1 and not lines[-1] and sha256(lines[-2]).digest() == digest
+        return agrees(self._log, *self._place())
 
     def advance(self, until: Cursor, limit: int) -> int:
         """Index the next lines, at most `limit` of them and none behind `until`; returns how many."""
@@ -51,5 +44,5 @@ class Follower(ABC):
             if done == limit:
                 break
         if done:
-            self._store(batch, place, sha256(line).digest())
+            self._store(batch, place, line_hash(line))
         return done
