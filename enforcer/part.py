@@ -18,7 +18,8 @@ class Means:
 
     config: what the hub was started with. clock: an aware UTC datetime. record: plans an event for the log, which the
     hub writes within a moment; `detail` has short plain JSON values. log: to be read, and to be written to at once by
-    a part that must know its line on the disk before it does something else.
+    a part that must know its line on the disk before it does something else. forget: drops from the index what was
+    attempted before a moment, in ms since 1970.
     """
 
     config: Config
@@ -26,6 +27,7 @@ class Means:
     clock: Callable[[], datetime]
     record: Callable[[str, Mapping[str, object]], None]
     log: DayLog
+    forget: Callable[[int], None] = lambda _: None
 
 
 class Part:

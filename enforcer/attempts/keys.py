@@ -1,6 +1,5 @@
 """The hub's key on the disk: the private half for the hub alone, the public half beside the log for everybody."""
 
-import os
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -8,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from enforcer.attempts.checkpoint import Notary, PublicKeys, merged, read_public_keys
-from enforcer.attempts.log import sync_folder
+from enforcer.attempts.durable import replace_file
 from enforcer.errors import Malformed, Unavailable
 
 
@@ -60,16 +59,7 @@ def read_key_file(path: Path) -> PublicKeys:
 
 
 def _make(path: Path) -> None:
-    """A new key, whole or not at all; the hub's lock keeps two hubs from making one."""
+    """A new key; the hub's lock keeps two hubs from making one."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, pem)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    new.rename(path)
-    sync_folder(path.parent)
+    replace_file(path, pem)

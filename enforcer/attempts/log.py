@@ -264,21 +264,26 @@ def read(folder: Path, after: Cursor = BEGIN, until: Cursor | None = None) -> It
 def backwards(folder: Path) -> Iterator[bytes]:
     """Whole lines without their newline, newest first."""
     for path in reversed(days(folder)):
-        with path.open("rb") as file:
-            at = file.seek(0, os.SEEK_END)
-            rest = b""
-            first = True  # what is behind the last newline is no whole line
-            while at:
-                size = min(_BLOCK, at)
-                at -= size
-                file.seek(at)
-                rest, *lines = (file.read(size) + rest).split(b"\n")
-                for line in reversed(lines):
-                    if not first:
-                        yield line
-                    first = False
-            if not first:
-                yield rest
+        yield from lines_backwards(path)
+
+
+def lines_backwards(path: Path) -> Iterator[bytes]:
+    """The same of one file."""
+    with path.open("rb") as file:
+        at = file.seek(0, os.SEEK_END)
+        rest = b""
+        first = True  # what is behind the last newline is no whole line
+        while at:
+            size = min(_BLOCK, at)
+            at -= size
+            file.seek(at)
+            rest, *lines = (file.read(size) + rest).split(b"\n")
+            for line in reversed(lines):
+                if not first:
+                    yield line
+                first = False
+        if not first:
+            yield rest
 
 
 def sync_folder(folder: Path) -> None:

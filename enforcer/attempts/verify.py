@@ -232,7 +232,7 @@ class _Search:
                 return _found(Kind.FLIPPED, path, seq, f"a line has more than {LINE_MAX} octets")
             return _found(Kind.TRUNCATED, path, seq, "the line ends in its middle")
         own, prev, next_own = _number(line), _prev(line), _number(after)
-        if own is None or prev is None:
+        if own is None or prev is None or not _is_record(line):
             return _found(Kind.FLIPPED, path, seq, "the line is no record of the log any more")
         if own == seq:  # so the hashes disagree
             if next_own == seq and _prev(after) == head:
@@ -366,6 +366,14 @@ def _prev(line: bytes) -> bytes | None:
         return unseal(line.rstrip(b"\n"))[1]
     except Corrupt:
         return None
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        parse_line(line.rstrip(b"\n"))
+    except Corrupt:
+        return False
+    return True
 
 
 def _parsed(path: Path, seq: int, line: bytes) -> Line:

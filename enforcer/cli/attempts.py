@@ -19,6 +19,7 @@ from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
 from enforcer.attempts.log import BEGIN, Cursor, backwards, days, read
 from enforcer.cli.context import config_option, json_option, look_into
 from enforcer.cli.output import print_facts, print_json, print_table, printable, say, second
+from enforcer.cli.retention import hold, purge
 from enforcer.cli.times import moment_option
 from enforcer.cli.verify import key_, verify
 from enforcer.config.model import Config
@@ -85,7 +86,7 @@ def attempts() -> None:
     """
 
 
-for command in (verify, key_):
+for command in (verify, key_, purge, hold):
     attempts.add_command(command)
 
 

@@ -1,13 +1,12 @@
 """`enforcer status`, `reload`, `pause`, `resume`: what is asked of the running hub, through its socket."""
 
-import getpass
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
+from enforcer.cli.asking import operator
 from enforcer.cli.context import config_option, json_option, look_into
 from enforcer.cli.output import Value, print_facts, print_json, print_table, say, second
 from enforcer.config.model import Config
@@ -58,7 +57,7 @@ def reload(config: Path | None, as_json: bool) -> None:
 
     Example: enforcer reload
     """
-    answer = _ask(look_into(config), {"op": "reload", "who": _who()})
+    answer = _ask(look_into(config), {"op": "reload", "who": operator()})
     if as_json:
         print_json(answer)
         return
@@ -81,7 +80,7 @@ def pause(config: Path | None, realm: str, minutes: int, reason: str, as_json: b
 
     Example: enforcer pause --realm apn-gov --minutes 30 --reason "ticket 4711: sign-in fails"
     """
-    request = {"op": "pause", "realm": realm, "minutes": minutes, "reason": reason, "who": _who()}
+    request = {"op": "pause", "realm": realm, "minutes": minutes, "reason": reason, "who": operator()}
     answer = _ask(look_into(config), request)
     if as_json:
         print_json(answer)
@@ -97,20 +96,12 @@ def resume(config: Path | None, realm: str) -> None:
 
     Example: enforcer resume --realm apn-gov
     """
-    _ask(look_into(config), {"op": "resume", "realm": realm, "who": _who()})
+    _ask(look_into(config), {"op": "resume", "realm": realm, "who": operator()})
     say(f"{realm} is enforced again")
 
 
 def _ask(config: Config, request: Mapping[str, object]) -> Mapping[str, object]:
     return ask(Folders(config.data_dir).control, request)
-
-
-def _who() -> str:
-    """Who gave the command, for the log: also behind sudo."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a user id without a name; the error depends on the version of Python
-        return f"user {os.getuid()}"
 
 
 def _without_hub(folders: Folders) -> Mapping[str, object]:

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 
 from enforcer import __version__
 from enforcer.attempts.attempt import Closes
+from enforcer.attempts.durable import replace_file
 from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
 from enforcer.attempts.keys import open_notary, publish
 from enforcer.attempts.log import DayLog
@@ -38,7 +39,6 @@ from enforcer.hub.lock import hub_lock
 from enforcer.hub.metrics import WINDOWS, PolicyFacts, Snapshot, alive, metrics_app
 from enforcer.hub.orders import RENEW_S, OrderBook, grants_for
 from enforcer.hub.recorder import BATCH, Recorder, Total
-from enforcer.hub.resume import replace_file
 from enforcer.notify import notify
 from enforcer.orders import Grant
 from enforcer.part import Means, Part
@@ -244,7 +244,7 @@ class Hub:
         }
         self._recorder.record("start", detail, now)
         self._recorder.record("configuration", {"sha256": _digest(config)}, now)
-        means = Means(config, folders, self._clock, self._plan_event, self._log)
+        means = Means(config, folders, self._clock, self._plan_event, self._log, self._index.drop_before)
         self._parts = tuple(self._make_parts(means))
         _log.info("hub event=started ruleset=%s log_sequence=%d", compiled.ruleset, self._log.seq)
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from enforcer.attempts.durable import replace_file
 from enforcer.config.policy import Exemption
 from enforcer.devices.device import Address, Binding
 from enforcer.errors import Corrupt
-from enforcer.hub.resume import replace_file
 from enforcer.orders import GRANT_S, Grant, Orders, Pause, decode_orders, encode_orders
 
 RENEW_S = GRANT_S // 3

@@ -5,13 +5,13 @@ log's last line at that moment is put on the disk. What the marks do not say is 
 """
 
 import json
-import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from enforcer.attempts.attempt import POSITIONS, milliseconds
-from enforcer.attempts.log import backwards, sync_folder
+from enforcer.attempts.durable import replace_file
+from enforcer.attempts.log import backwards
 
 type SegmentKey = tuple[str, int]
 """A worker and the epoch of one of its segments."""
@@ -62,19 +62,6 @@ def save_marks(path: Path, marks: Marks) -> None:
         "lost": marks.lost,
     }
     replace_file(path, json.dumps(raw).encode())
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a small file whole or not at all, and put it on the disk. Raises OSError."""
-    new = path.with_name(path.name + ".new")
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    new.replace(path)
-    sync_folder(path.parent)
 
 
 def resume(log: Path, marks: Marks) -> Done:

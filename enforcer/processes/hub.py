@@ -16,6 +16,7 @@ from enforcer.hub.access import AccessLog
 from enforcer.hub.checkpoints import Checkpoints
 from enforcer.hub.compiler import Compiled
 from enforcer.hub.hub import Hub, Inputs
+from enforcer.hub.retention import Retention
 from enforcer.identity.inventory import read_inventory
 from enforcer.part import Means, Part
 from enforcer.policy.compiled import PolicySettings
@@ -43,7 +44,7 @@ def make_hub(path: Path) -> Hub:
 
 def parts_of(means: Means) -> tuple[Part, ...]:
     """What the hub does beside recording, in the order in which it begins."""
-    return (Checkpoints(means), AccessLog(means))
+    return (Checkpoints(means), AccessLog(means), Retention(means, dict))
 
 
 def bindings_of(config: Config) -> tuple[Binding, ...]:

@@ -106,6 +106,7 @@ def test_a_log_without_any_line(tmp_path: Path) -> None:
         (lambda ls: [*ls[:2], ls[2][:-9] + b'000000"}\n', *ls[3:]], (Kind.FLIPPED, 14, "`prev`")),
         (lambda ls: [*ls[:2], b"#" + ls[2][1:], *ls[3:]], (Kind.FLIPPED, 14, "not the line that")),
         (lambda ls: [*ls[:2], ls[2][:-4] + b"##}\n", *ls[3:]], (Kind.FLIPPED, 14, "no record")),
+        (lambda ls: [ls[0][:-1] + b" ", *ls[1:]], (Kind.FLIPPED, 12, "no record")),
         (lambda ls: [*ls[:2], b"x" * LINE_MAX + b"\n", *ls[3:]], (Kind.FLIPPED, 14, "more than")),
         (lambda ls: [*ls[:2], *ls[3:]], (Kind.DROPPED, 14, "number 15 follows number 13")),
         (lambda ls: [*ls[:2], *ls[7:]], (Kind.DROPPED, 14, "number 19 follows number 13")),
@@ -119,7 +120,19 @@ def test_a_log_without_any_line(tmp_path: Path) -> None:
         (lambda ls: [*ls, ls[0]], (Kind.APPENDED, 12, "a second line")),
     ],
     ids=[
-        *("edited", "renumbered", "hash", "first-octet", "unsealed", "endless", "one", "five", "neighbours", "far"),
+        *(
+            "edited",
+            "renumbered",
+            "hash",
+            "first-octet",
+            "unsealed",
+            "joined",
+            "endless",
+            "one",
+            "five",
+            "neighbours",
+            "far",
+        ),
         *("repeated", "inserted", "last", "tail", "torn", "behind"),
     ],
 )

@@ -178,7 +178,7 @@ def test_resume_says_that_the_realm_is_enforced(run: Run, hub: Hub, monkeypatch:
         raise OSError
 
     monkeypatch.delenv("SUDO_USER", raising=False)
-    monkeypatch.setattr("enforcer.cli.control.getpass.getuser", nameless)
+    monkeypatch.setattr("enforcer.cli.asking.getpass.getuser", nameless)
     hub.answers["resume"] = {}
     assert run("resume", "--realm", "lab").stdout == "lab is enforced again\n"
     assert str(hub.asked[0]["who"]).startswith("user ")

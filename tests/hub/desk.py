@@ -29,7 +29,8 @@ class Desk:
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        config = Site(self.folder).config
+        (self.folder / "desk").mkdir(exist_ok=True)
+        config = Site(self.folder / "desk").config
         attempts = config.attempts.model_copy(update=dict(self.settings))
         self.config = config.model_copy(update={"attempts": attempts, "node": "gw"})
         self.folders = Folders(self.folder / "data")

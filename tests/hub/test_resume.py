@@ -1,13 +1,11 @@
-import os
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from enforcer.attempts.attempt import POSITIONS, Attempt, Entry, Event
 from enforcer.attempts.log import DayLog
 from enforcer.devices.registry import NOBODY
-from enforcer.hub.resume import DAMAGED, Marks, load_marks, replace_file, resume, save_marks
+from enforcer.hub.resume import DAMAGED, Marks, load_marks, resume, save_marks
 from tests.records import BLOCK, NOON_MS, moment
 
 
@@ -71,13 +69,3 @@ def test_unreadable_marks_are_no_marks(tmp_path: Path, content: bytes | None) ->
     if content is not None:
         (tmp_path / "marks").write_bytes(content)
     assert load_marks(tmp_path / "marks") == Marks()
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    replace_file(path, b"old")
-    with mock.patch.object(os, "fsync", side_effect=OSError(28, "No space")), pytest.raises(OSError, match="No space"):
-        replace_file(path, b"new")
-    assert path.read_bytes() == b"old"
-    replace_file(path, b"new")
-    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o600)
