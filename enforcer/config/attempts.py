@@ -1,19 +1,16 @@
 """Settings of the record."""
 
-from enum import StrEnum
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from enforcer.config.fields import AnyPath, Size, choice
+from enforcer.config.fields import AnyPath, Size
 from enforcer.config.section import Section
-from enforcer.config.values import quoted
+from enforcer.config.sinks import Sink
+from enforcer.config.values import is_plain, quoted
 
-
-class Index(StrEnum):
-    """Where the attempts are indexed for look-ups."""
-
-    SQLITE = "sqlite"
+SQLITE = "sqlite"
 
 
 PRESETS = {"half-year": 183, "year": 365, "18-months": 548, "two-years": 731}
@@ -37,10 +34,34 @@ RetentionDays = Annotated[
 ]
 
 
+def _index(value: object) -> str:
+    text = str(value)
+    if text == SQLITE:
+        return text
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"postgresql", "postgres"} or not is_plain(text) or " " in text:
+        word = quoted(text.partition(":")[0])  # what follows, in a URL, may be secret
+        raise ValueError(f'{word} is no index; write "sqlite", or a database, as in "postgresql://db.example/enforcer"')
+    if parts.password is not None or "password=" in parts.query:
+        raise ValueError(
+            "a URL holds no secret here; write the password to a file in the form of .pgpass, and name that, "
+            'as in "postgresql://enforcer@db.example/enforcer?passfile=/etc/enforcer/pgpass"'
+        )
+    return text
+
+
+Index = Annotated[
+    str,
+    PlainValidator(_index),
+    WithJsonSchema({"type": "string", "examples": [SQLITE, "postgresql://enforcer@db.example/enforcer"]}),
+]
+
+
 class Attempts(Section):
     """The record of what was blocked."""
-
-    later = frozenset({"sinks"})
 
     aggregate_s: float = Field(
         60.0,
@@ -76,4 +97,18 @@ class Attempts(Section):
         + ", ".join(f"{name} ({days})" for name, days in PRESETS.items())
         + ".",
     )
-    index: Annotated[Index, choice(Index, "postgresql")] = Field(Index.SQLITE, description="Where look-ups are made.")
+    index: Index = Field(
+        SQLITE,
+        description="Where look-ups are made: sqlite, or the URL of a PostgreSQL database (15 or newer) without its "
+        "password. A change needs a restart.",
+    )
+    sinks: tuple[Sink, ...] = Field(
+        (),
+        description="Where copies of the record are sent. The first one, and the last one taken away, need a restart.",
+        examples=[[{"type": "syslog", "url": "tls://siem.example:6514", "format": "cef"}]],
+    )
+
+    @property
+    def ships(self) -> bool:
+        """Whether there is any sink, and so the process that feeds them."""
+        return bool(self.sinks)

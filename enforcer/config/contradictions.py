@@ -7,6 +7,7 @@ from enforcer.config.document import KeyPath
 from enforcer.config.model import Config
 from enforcer.config.proxy import endpoints, shared
 from enforcer.config.resolver import Demand, Listener, UnknownToken
+from enforcer.config.sinks import sink_mistakes
 from enforcer.config.values import Upstream, instead, quoted, short
 from enforcer.counters import UPSTREAMS_MAX
 from enforcer.policy.rules import Answer
@@ -33,6 +34,7 @@ def contradictions(config: Config) -> Found:
         _upstreams,
         _answers,
         _durations,
+        _sinks,
     ):
         yield from check(config)
 
@@ -285,3 +287,8 @@ def _durations(config: Config) -> Found:
             ("resolver", "timeouts", "attempt_s"),
             f'"{timeouts.attempt_s:g}" is more than query_s; write at most "{timeouts.query_s:g}"',
         )
+
+
+def _sinks(config: Config) -> Found:
+    """What a sink of its type needs, and what means nothing to it."""
+    yield from sink_mistakes(config.attempts.sinks, ("attempts", "sinks"))

@@ -26,6 +26,8 @@ _FIXED = (
     "attempts.aggregate_s",
     "attempts.fsync_s",
     "attempts.spool_max",
+    "attempts.index",
+    "attempts.ships",
     "attempts.signing_key",
     "metrics.listen",
 )

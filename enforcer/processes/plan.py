@@ -3,7 +3,7 @@
 from enforcer.config.model import Config
 from enforcer.processes.settings import proxies_of, workers_of
 
-NEVER_BLOCKS = frozenset({"console"})
+NEVER_BLOCKS = frozenset({"console", "sinks"})
 """Kinds of process that have no spool."""
 
 

@@ -2,7 +2,6 @@ from collections.abc import Callable
 
 import pytest
 
-from enforcer.config.attempts import Index
 from enforcer.config.model import Config
 from enforcer.errors import Mistakes
 
@@ -18,7 +17,8 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured) -> 
         "checkpoint_s": 300.0,
         "signing_key": None,
         "retention_days": 365,
-        "index": Index.SQLITE,
+        "index": "sqlite",
+        "sinks": (),
     }
 
 
@@ -31,3 +31,20 @@ def test_records_are_kept_for_days_or_by_a_preset(configured: Configured, writte
 def test_no_other_time_to_keep_records(configured: Configured, written: object) -> None:
     with pytest.raises(Mistakes, match="is no time to keep records; write days, or half-year, year"):
         configured({"attempts.retention_days": written})
+
+
+def test_an_index_is_sqlite_or_a_database_without_its_password(configured: Configured) -> None:
+    url = "postgresql://enforcer@db.example/enforcer?passfile=/etc/enforcer/pgpass"
+    assert configured({"attempts.index": url}).attempts.index == url
+
+
+@pytest.mark.parametrize("written", ["postgresql://enforcer:s3cret@db/x", "postgresql://db/x?password=s3cret"])
+def test_a_password_in_the_url_is_refused_and_not_printed(configured: Configured, written: str) -> None:
+    with pytest.raises(Mistakes, match="a URL holds no secret here") as caught:
+        configured({"attempts.index": written})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_process_of_the_sinks_is_there_when_there_is_one(configured: Configured) -> None:
+    assert not configured({}).attempts.ships
+    assert configured({"attempts.sinks": [{"type": "file", "path": "x"}]}).attempts.ships

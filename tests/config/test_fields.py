@@ -54,8 +54,8 @@ NO_RECORD = (
         ("resolver.ede.code", 16, '"16" is not a code for a ban; write 15 (Blocked) or 17 (Filtered)'),
         (
             "attempts.index",
-            "postgresql://enforcer:secret@db/enforcer",
-            '"postgresql" is not supported by this version; write "sqlite"',
+            "mysql://enforcer:secret@db/enforcer",
+            '"mysql" is no index; write "sqlite", or a database, as in "postgresql://db.example/enforcer"',
         ),
     ],
 )

@@ -175,9 +175,12 @@ def test_every_configuration_in_deploy_loads(path: Path) -> None:
     assert load(path, shipped, {}).policy.ban == "tbs-2023-10-30"
 
 
+SECRETS = ("hec-token", "elastic-key", "kafka-password")
+
+
 def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -> None:
     text = (ROOT / "deploy" / "enforcer.yaml").read_text(encoding="utf-8")
-    for file in ("devices.csv", "dns.pem", "dns.key", "devices-ca.pem", "tokens.txt", "ca.pem"):
+    for file in ("devices.csv", "dns.pem", "dns.key", "devices-ca.pem", "tokens.txt", "ca.pem", *SECRETS):
         (tmp_path / file).touch()
     (tmp_path / "enforcer.yaml").write_text(COMMENTED_KEY.sub(r"\1\2", text), encoding="utf-8")
     config = load(tmp_path / "enforcer.yaml", shipped, {})
@@ -190,6 +193,7 @@ def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -
     assert config.resolver.sinkhole
     assert config.resolver.chaos == "enforcer"
     assert config.identity.inventory is not None
+    assert [sink.label for sink in config.attempts.sinks] == ["soc", "splunk", "elastic", "kafka", "file"]
 
 
 def test_the_production_example_has_every_key(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_lists_of_sections_are_not_empty(refused: Refused, section: str) -> None
     [
         *("gateway", "console", "policy.require_signature"),
         "resolver.cache.prefetch",
-        *("identity.radius", "identity.leases", "attempts.sinks"),
+        *("identity.radius", "identity.leases"),
     ],
 )
 def test_what_the_design_has_and_this_version_has_not_is_refused(refused: Refused, path: str) -> None:
