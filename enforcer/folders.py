@@ -26,6 +26,11 @@ class Folders:
         return self.data / "index"
 
     @property
+    def sinks(self) -> Path:
+        """How far each sink has got, one file each."""
+        return self.data / "sinks"
+
+    @property
     def policy(self) -> Path:
         """One compiled policy a file, named by its SHA-256."""
         return self.data / "policy"
@@ -49,6 +54,11 @@ class Folders:
     def counters(self) -> Path:
         """One file a worker."""
         return self.run / "counters"
+
+    @property
+    def sink_status(self) -> Path:
+        """How each sink is doing, one file each."""
+        return self.run / "sinks"
 
     @property
     def orders(self) -> Path:

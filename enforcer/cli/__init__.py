@@ -20,6 +20,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "dns": ("run", "dns", "Run one resolver process."),
     "proxy": ("proxy", "proxy", "Run one proxy process: mitmproxy as a gate that decrypts nothing."),
     "hub": ("run", "hub", "Run the process that compiles the policy and records attempts."),
+    "sinks": ("run", "sinks", "Run the process that sends copies of the record away."),
     "check": ("check", "check", "Say what the policy does with names, addresses and URLs."),
     "explain": ("check", "explain", "Say why: the rule, its file and line, its source, every step."),
     "replay": ("replay", "replay", "Say what the policy would have done with a capture."),

@@ -81,6 +81,24 @@ def hub(config: Path | None) -> None:
     asyncio.run(make_hub(path).run(lambda: notify("READY=1")))
 
 
+@click.command()
+@config_option
+@click.option("--worker", type=click.IntRange(0, 0), default=0, help="Always 0: there is one such process.")
+def sinks(config: Path | None, worker: int) -> None:  # noqa: ARG001 (the supervisor gives every process a number)
+    """Run the process that sends copies of the record to the configured sinks.
+
+    Each sink follows the log from where it was, with a thread of its own; one that is away delays nothing but itself.
+
+    Example: enforcer sinks
+    """
+    from enforcer.processes.sinks import Sinks  # noqa: PLC0415 (slow to load; other commands need not wait)
+
+    log_to_stderr()
+    end_with_supervisor()
+    _, loaded = load_config(config, files=False)
+    asyncio.run(Sinks(loaded).run(lambda: notify("READY=1")))
+
+
 def _what_next(path: Path, config: Config) -> str:
     """What a newcomer may type while the demo runs."""
     asked = next(listener.udp for listener in config.resolver.listeners if listener.udp is not None)

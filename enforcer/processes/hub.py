@@ -16,7 +16,9 @@ from enforcer.hub.access import AccessLog
 from enforcer.hub.checkpoints import Checkpoints
 from enforcer.hub.compiler import Compiled
 from enforcer.hub.hub import Hub, Inputs
+from enforcer.hub.marks import Marks
 from enforcer.hub.retention import Retention
+from enforcer.hub.sinks import SinkWatch
 from enforcer.identity.inventory import read_inventory
 from enforcer.part import Means, Part
 from enforcer.policy.compiled import PolicySettings
@@ -44,7 +46,8 @@ def make_hub(path: Path) -> Hub:
 
 def parts_of(means: Means) -> tuple[Part, ...]:
     """What the hub does beside recording, in the order in which it begins."""
-    return (Checkpoints(means), AccessLog(means), Retention(means, dict))
+    sinks = SinkWatch(means)
+    return (Checkpoints(means), AccessLog(means), Marks(means), sinks, Retention(means, sinks.cursors))
 
 
 def bindings_of(config: Config) -> tuple[Binding, ...]:

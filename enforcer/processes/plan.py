@@ -9,10 +9,10 @@ NEVER_BLOCKS = frozenset({"console", "sinks"})
 
 def plan(config: Config) -> tuple[tuple[str, int], ...]:
     """Kind and number of every process but the hub, in the order in which they start."""
-    proxies = proxies_of(config)
     return (
         *(("dns", number) for number in range(workers_of(config))),
-        *(("proxy", number) for number in range(proxies)),
+        *(("proxy", number) for number in range(proxies_of(config))),
+        *((("sinks", 0),) if config.attempts.ships else ()),
     )
 
 

@@ -46,9 +46,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         fake.made.update(path=path)
         return fake
 
+    def sinks(config: Config) -> Started:
+        fake.made.update(config=config)
+        return fake
+
     monkeypatch.setattr("enforcer.supervise.Supervisor", supervisor)
     monkeypatch.setattr("enforcer.processes.dns.dns_worker", worker)
     monkeypatch.setattr("enforcer.processes.hub.make_hub", hub)
+    monkeypatch.setattr("enforcer.processes.sinks.Sinks", sinks)
     return fake
 
 
@@ -155,7 +160,16 @@ def test_hub_runs_the_hub_of_the_configuration_that_is_found(
     assert (told.recv(4096), ended) == (b"READY=1", [True])
 
 
-@pytest.mark.parametrize("command", ["run", "dns", "hub"])
+def test_sinks_feeds_those_of_the_configuration(
+    run: Run, site: Path, started: Started, told: socket.socket, ended: list[bool]
+) -> None:
+    result = run("sinks")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert isinstance(started.made["config"], Config)
+    assert (told.recv(4096), ended) == (b"READY=1", [True])
+
+
+@pytest.mark.parametrize("command", ["run", "dns", "hub", "sinks"])
 @pytest.mark.parametrize(
     ("wrong", "status"), [(Unavailable("no room"), 1), (Mistakes([Mistake("chat.yaml", 3, "no room")]), 2)]
 )

@@ -76,7 +76,10 @@ def test_what_is_shown_loads_to_the_same(configured: Configured, load_text: Call
 @pytest.mark.parametrize(
     ("sink", "said"),
     [
-        ({"type": "splunk", "url": "https://s.example"}, "[0].secret_file: missing; a sink of type splunk needs it, as in"),
+        (
+            {"type": "splunk", "url": "https://s.example"},
+            "[0].secret_file: missing; a sink of type splunk needs it, as in",
+        ),
         ({"type": "kafka"}, "[0].brokers: missing; a sink of type kafka needs it"),
         ({"type": "file"}, "[0].path: missing; a sink of type file needs it"),
         ({"type": "syslog", "url": "https://s.example"}, "[0].url: a sink of type syslog takes tls://, tcp://, udp://"),

@@ -18,3 +18,10 @@ def test_there_are_as_many_proxies_as_configured_and_none_without_a_mode(site: S
 
 def test_all_that_enforce_share_the_spool(site: Site) -> None:
     assert enforcing(site.config) == len(plan(site.config))
+
+
+def test_sinks_have_one_process_that_needs_no_spool(site: Site) -> None:
+    before = enforcing(site.config)
+    site.more = {"attempts": {"sinks": [{"type": "file", "path": "a.ndjson"}]}}
+    assert plan(site.config)[-1] == ("sinks", 0)
+    assert enforcing(site.config) == before

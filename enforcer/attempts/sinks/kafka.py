@@ -4,6 +4,7 @@ The key is the device (else the address in its realm, else the node), so that a 
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -16,12 +17,12 @@ _REFUSED = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
 
 
 class KafkaSink:
-    """See Sink. settings: librdkafka's own, by their names."""
+    """See Sink. settings: librdkafka's own, by their names. secret_file: where the SASL password is."""
 
     settle_s = 0.0
 
-    def __init__(self, topic: str, settings: Mapping[str, str]) -> None:
-        self._topic = topic
+    def __init__(self, topic: str, settings: Mapping[str, str], secret_file: Path | None = None) -> None:
+        self._topic, self._secret_file = topic, secret_file
         self._settings = {
             "acks": "all",
             "enable.idempotence": "true",
@@ -74,7 +75,13 @@ class KafkaSink:
             self._producer = None
 
     def _connect(self) -> Producer:
-        self._producer = Producer(self._settings)
+        settings = self._settings
+        if self._secret_file is not None:
+            try:
+                settings = {**settings, "sasl.password": self._secret_file.read_text().strip()}
+            except OSError as error:
+                raise self._lost(f"{self._secret_file}: cannot be read ({error.strerror})") from error
+        self._producer = Producer(settings)
         return self._producer
 
     def _told(self, error: KafkaError) -> Refused | Unavailable:

@@ -1,6 +1,7 @@
 """On librdkafka's own mock cluster, whose brokers live in the producer's process; the end-to-end test has another."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -58,3 +59,8 @@ def test_a_message_that_is_too_large_is_refused(brokers: str) -> None:
 def test_settings_that_librdkafka_does_not_know_are_told() -> None:
     with pytest.raises(Unavailable, match=r"no\.such\.setting"):
         KafkaSink("attempts", {"no.such.setting": "1"}).send(BATCH)
+
+
+def test_a_password_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="password: cannot be read"):
+        KafkaSink("attempts", {}, tmp_path / "password").send(BATCH)

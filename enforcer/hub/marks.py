@@ -1,0 +1,39 @@
+"""Reviewers' marks on incidents: each is an event in the chain, so that the record says who judged what, and when."""
+
+from collections.abc import Mapping
+
+from enforcer.attempts.incidents import mark_detail
+from enforcer.attempts.index import Review, Subject
+from enforcer.attempts.index.batch import MARK
+from enforcer.control import Answer, Operation, Request, text_of
+from enforcer.errors import Malformed
+from enforcer.part import Means, Part
+
+
+class Marks(Part):
+    """Takes marks from commands and console, and plans their events."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """See Part."""
+        return {"mark": self._mark}
+
+    async def _mark(self, request: Request) -> Answer:
+        """Mark an incident: `device`, or `realm` and `client_ip`; `service`, `state`, `note`, `who`."""
+        subject = _subject(request)
+        service, note, who = (text_of(request, key) for key in ("service", "note", "who"))
+        try:
+            state = Review(text_of(request, "state"))
+        except ValueError:
+            raise Malformed(f'"state" is one of {", ".join(Review)}') from None
+        self._means.record(MARK, mark_detail(subject, service, state, note, who))
+        return {}
+
+
+def _subject(request: Request) -> Subject:
+    if request.get("device") is not None:
+        return Subject(text_of(request, "device"))
+    return Subject(None, text_of(request, "realm"), text_of(request, "client_ip"))

@@ -1,0 +1,40 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from enforcer.errors import Malformed
+from enforcer.hub.marks import Marks
+from tests.hub.desk import Desk
+
+WHAT = {"service": "chat", "state": "explained", "note": "a widget", "who": "alice"}
+
+
+def mark(desk: Desk, **request: object) -> object:
+    return asyncio.run(Marks(desk.means).operations["mark"](request))  # type: ignore[arg-type]
+
+
+def test_a_mark_is_an_event(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    assert mark(desk, device="dev-1", **WHAT) == {}
+    mark(desk, realm="lab", client_ip="192.0.2.1", **WHAT)
+    assert desk.events("mark") == [
+        {"device": "dev-1", "realm": None, "client_ip": None, **WHAT},
+        {"device": None, "realm": "lab", "client_ip": "192.0.2.1", **WHAT},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({**WHAT}, '"realm" is missing'),
+        ({"device": "", **WHAT}, '"device" is missing'),
+        ({"device": "dev-1", **WHAT, "note": ""}, '"note" is missing'),
+        ({"device": "dev-1", **WHAT, "state": "fine"}, '"state" is one of open, explained, escalated, closed'),
+    ],
+)
+def test_half_a_mark_is_none(tmp_path: Path, request_: dict[str, object], said: str) -> None:
+    desk = Desk(tmp_path)
+    with pytest.raises(Malformed, match=said):
+        mark(desk, **request_)
+    assert desk.events("mark") == []
