@@ -56,9 +56,10 @@ OUTCOMES = (
 )
 TIMED = ("blocked", "cached", "forwarded")
 FAILURES = ("timeout", "mismatch", "malformed", "refused", "network")
-DROPS = ("spool_full", "disk_full")
+DROPS = ("spool_full", "disk_full", "untold")
 CONNECTIONS = ("tls", "quic", "http", "mmtls", "ip", "other")
 VERDICTS = ("allowed", "blocked", "observed", "failed")
+REJECTED = ("unsteered", "unjudged", "predating", "queue_full")
 
 # Upper bounds in seconds; the last bucket, above all of them, is +Inf.
 DECISION_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
@@ -131,6 +132,12 @@ LAYOUT: tuple[Family, ...] = (
         "Seconds of work to judge what a connection has shown",
         {},
         buckets=DECISION_BUCKETS,
+    ),
+    Family(
+        "gateway_rejected",
+        "Packets that the gateway stopped, and that are no attempts: not redirected as they should be, judged by "
+        "nobody, of a connection from before the rules, or more than the gate's queue holds",
+        {"reason": REJECTED},
     ),
     Family("attempts_dropped", "Attempts that were blocked but could not be recorded", {"reason": DROPS}),
     Family("worker_generation", "Generation of the orders that the worker follows", {}, gauge=True),

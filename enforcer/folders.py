@@ -71,6 +71,11 @@ class Folders:
         return self.run / "enforcer.yaml"
 
     @property
+    def drops(self) -> Path:
+        """What the gateway has taken over of the kernel's counts."""
+        return self.run / "drops.json"
+
+    @property
     def control(self) -> Path:
         """The hub's socket."""
         return self.run / "control.sock"

@@ -98,16 +98,16 @@ class Spool:
         rows[H_USED] = self._used
         return row
 
-    def repeat(self, row: int, now_ms: int) -> bool:
-        """Add one attempt to a row; False when its window is over and the caller must open another."""
+    def repeat(self, row: int, now_ms: int, times: int = 1) -> bool:
+        """Add attempts to a row; False when its window is over and the caller must open another."""
         rows = self.rows
         if now_ms - rows[row + R_FIRST] >= self.window_ms:
             return False
-        count = rows[row] + 1
+        count = rows[row]
         rows[row + R_LAST] = now_ms
-        if count == 2:
+        if count == 1:
             rows[row + R_SECOND] = now_ms
-        rows[row] = count
+        rows[row] = count + times
         return True
 
     def tick(self, now_ms: int) -> None:

@@ -19,6 +19,8 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Start everything on this machine, and keep it running."),
     "dns": ("run", "dns", "Run one resolver process."),
     "proxy": ("proxy", "proxy", "Run one proxy process: mitmproxy as a gate that decrypts nothing."),
+    "gateway": ("gateway", "gateway", "Keep the kernel's rules; show, plan, apply, remove, check them."),
+    "gate": ("gateway", "gate", "Run one process of the gate for first packets."),
     "hub": ("run", "hub", "Run the process that compiles the policy and records attempts."),
     "sinks": ("run", "sinks", "Run the process that sends copies of the record away."),
     "check": ("check", "check", "Say what the policy does with names, addresses and URLs."),

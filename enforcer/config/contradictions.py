@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator
 from itertools import combinations
 
 from enforcer.config.document import KeyPath
+from enforcer.config.gateway import Connections
 from enforcer.config.model import Config
-from enforcer.config.proxy import endpoints, shared
+from enforcer.config.proxy import endpoints, shared, transparent
 from enforcer.config.resolver import Demand, Listener, UnknownToken
 from enforcer.config.sinks import sink_mistakes
 from enforcer.config.values import Upstream, instead, quoted, short
@@ -35,6 +36,7 @@ def contradictions(config: Config) -> Found:
         _answers,
         _durations,
         _sinks,
+        _gateway,
     ):
         yield from check(config)
 
@@ -292,3 +294,31 @@ def _durations(config: Config) -> Found:
 def _sinks(config: Config) -> Found:
     """What a sink of its type needs, and what means nothing to it."""
     yield from sink_mistakes(config.attempts.sinks, ("attempts", "sinks"))
+
+
+def _gateway(config: Config) -> Found:
+    """DNS of each realm has somewhere to go, and each client of the gateway one realm."""
+    if not config.gateway.enabled:
+        return
+    wants_proxy = config.gateway.proxied or config.gateway.connections is Connections.PROXY
+    if wants_proxy and transparent(config.proxy.modes) is None:
+        text = "nothing takes what is redirected to the proxy; write transparent@5081 in proxy.modes, or proxied: []"
+        yield ("gateway", "proxied"), text
+    listeners = {listener.name: listener.udp for listener in config.resolver.listeners}
+    for i, realm in enumerate(config.realms):
+        reached = {
+            endpoint.address.version
+            for name in realm.listeners
+            if (endpoint := listeners.get(name)) is not None and not endpoint.address.is_loopback
+        }
+        for version in sorted({network.version for network in realm.networks} - reached):
+            text = f"the gateway redirects DNS over IPv{version} to none of them; name a listener with udp and an IPv"
+            yield ("realms", i, "listeners"), text + f"{version} address of this machine that is not on loopback"
+    for (_, first), (i, second) in combinations(enumerate(config.realms), 2):
+        apart = first.interfaces and second.interfaces and not set(first.interfaces) & set(second.interfaces)
+        for j, network in enumerate(second.networks):
+            if not apart and any(network.overlaps(other) for other in first.networks):
+                text = (
+                    f'"{short(network)}" is also of realm {quoted(first.name)}, and the gateway cannot tell them apart'
+                )
+                yield ("realms", i, "networks", j), f'{text}; write "interfaces" for both'

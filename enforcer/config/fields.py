@@ -150,6 +150,13 @@ def _upstreams(value: object) -> object:
     return value
 
 
+def _port(value: object) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65_535):
+        raise ValueError(f"{quoted(value)} is not a port; write a number from 1 to 65535")
+    return int(text)
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path) or not is_plain(str(value)):
         raise ValueError(f"{quoted(value)} is not a path; write one")
@@ -222,6 +229,7 @@ Workers = Annotated[
     PlainSerializer(lambda workers: "auto" if workers is None else workers),
     WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 64}]}),
 ]
+Port = Annotated[int, PlainValidator(_port), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65_535})]
 EdeCode = Annotated[int, PlainValidator(_ede_code), WithJsonSchema({"enum": [15, 17]})]
 
 AnyPath = Annotated[Path, PlainValidator(_path), PlainSerializer(str), _text_like("/var/lib/enforcer")]

@@ -10,6 +10,7 @@ from enforcer.config.fields import (
     AnyPath,
     Identifier,
 )
+from enforcer.config.gateway import Gateway
 from enforcer.config.identity import Identity
 from enforcer.config.pages import Metrics
 from enforcer.config.policy import Policy, Realm
@@ -21,7 +22,7 @@ from enforcer.config.section import Section
 class Config(Section):
     """Enforcer's configuration: one file, enforcer.yaml."""
 
-    later = frozenset({"gateway", "console"})
+    later = frozenset({"console"})
 
     node: Identifier = Field(
         default_factory=socket.gethostname,
@@ -45,6 +46,7 @@ class Config(Section):
         examples=[{"listeners": [{"name": "dns", "udp": "127.0.0.1:5300", "tcp": "127.0.0.1:5300"}]}],
     )
     proxy: Proxy = Field(Proxy(), description="The proxy; without modes there is none.")
+    gateway: Gateway = Field(Gateway(), description="The rules in the kernel of a Linux gateway, and the gate.")
     identity: Identity = Field(Identity(), description="How an address becomes a device.")
     attempts: Attempts = Field(Attempts(), description="The record of what was blocked.")
     metrics: Metrics = Field(Metrics(), description="The page that Prometheus reads.")

@@ -111,8 +111,6 @@ class Policy(Section):
 class Realm(Section):
     """An addressing domain whose clients are served and held to the policy."""
 
-    later = frozenset({"interfaces"})
-
     name: Identifier = Field(description="The realm's name in records.", examples=["apn-gov"])
     networks: tuple[Within, ...] = Field(
         (),
@@ -130,6 +128,12 @@ class Realm(Section):
         description="The modes of the proxy, as proxy.modes has them, through which its clients connect; by default "
         "all of them.",
         examples=[["regular@127.0.0.1:5080"]],
+    )
+    interfaces: tuple[Line, ...] = Field(
+        (),
+        description="The gateway's interfaces by which its clients come, where several realms have the same addresses; "
+        "none: any.",
+        examples=[["apn0"]],
     )
     mode: Annotated[Mode, choice(Mode)] = Field(
         Mode.ENFORCE, description="enforce or monitor, in this realm; by default what policy.mode says."

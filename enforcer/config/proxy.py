@@ -1,6 +1,7 @@
 """Settings of the proxy: where it is reached, and what becomes of connections that no rule is about."""
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
@@ -55,6 +56,12 @@ def endpoints(mode: str) -> tuple[Endpoint, ...]:
     at = mode.rpartition("@")[2]
     hosts = (at,) if ":" in at else (f"0.0.0.0:{at}", f"[::]:{at}")
     return tuple(map(parse_endpoint, hosts))
+
+
+def transparent(modes: Iterable[str]) -> int | None:
+    """The port at which the proxy takes what is redirected to it, from anywhere; None where it does not."""
+    ports = (mode.rpartition("@")[2] for mode in modes if mode.startswith("transparent"))
+    return next((int(port) for port in ports if port.isdecimal()), None)
 
 
 Mode = Annotated[str, AfterValidator(_mode), PlainSerializer(str), WithJsonSchema({"type": "string"})]

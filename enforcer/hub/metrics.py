@@ -33,7 +33,7 @@ ALIVE_MS = 10_000
 """A worker whose last heartbeat is older than this is not up."""
 
 WINDOWS = {"1h": 3_600_000, "24h": 86_400_000}
-WORKER_KINDS = ("dns", "hub")
+WORKER_KINDS = ("dns", "gate", "gateway", "hub")
 LOAD_RESULTS = ("ok", "invalid", "unreadable")
 EXEMPTION_STATES = ("active", "expired")
 

@@ -12,6 +12,7 @@ from enforcer.config.policy import ThirdParty
 from enforcer.devices.device import Binding
 from enforcer.errors import Mistake, Mistakes, Unavailable
 from enforcer.folders import Folders
+from enforcer.gateway.part import GatewayPart
 from enforcer.hub.access import AccessLog
 from enforcer.hub.checkpoints import Checkpoints
 from enforcer.hub.compiler import Compiled
@@ -47,7 +48,8 @@ def make_hub(path: Path) -> Hub:
 def parts_of(means: Means) -> tuple[Part, ...]:
     """What the hub does beside recording, in the order in which it begins."""
     sinks = SinkWatch(means)
-    return (Checkpoints(means), AccessLog(means), Marks(means), sinks, Retention(means, sinks.cursors))
+    retention = Retention(means, sinks.cursors)
+    return (Checkpoints(means), AccessLog(means), Marks(means), sinks, retention, GatewayPart(means))
 
 
 def bindings_of(config: Config) -> tuple[Binding, ...]:

@@ -1,7 +1,8 @@
 """Which processes a configuration asks for, beside the hub."""
 
+from enforcer.config.gateway import Connections
 from enforcer.config.model import Config
-from enforcer.processes.settings import proxies_of, workers_of
+from enforcer.processes.settings import gates_of, proxies_of, workers_of
 
 NEVER_BLOCKS = frozenset({"console", "sinks"})
 """Kinds of process that have no spool."""
@@ -9,11 +10,15 @@ NEVER_BLOCKS = frozenset({"console", "sinks"})
 
 def plan(config: Config) -> tuple[tuple[str, int], ...]:
     """Kind and number of every process but the hub, in the order in which they start."""
-    return (
-        *(("dns", number) for number in range(workers_of(config))),
-        *(("proxy", number) for number in range(proxies_of(config))),
-        *((("sinks", 0),) if config.attempts.ships else ()),
-    )
+    found = [("dns", number) for number in range(workers_of(config))]
+    found += (("proxy", number) for number in range(proxies_of(config)))
+    if config.attempts.ships:
+        found.append(("sinks", 0))
+    if config.gateway.enabled:
+        if config.gateway.connections is Connections.GATE:
+            found += (("gate", number) for number in range(gates_of(config)))
+        found.append(("gateway", 0))  # last: what its rules lead to is there
+    return tuple(found)
 
 
 def enforcing(config: Config) -> int:

@@ -8,6 +8,7 @@ from itertools import batched
 
 from enforcer.attempts.ledger import Ledger
 from enforcer.blockpage import Notice
+from enforcer.clients import Realm
 from enforcer.config.model import Config
 from enforcer.config.proxy import Unjudged, endpoints, shared
 from enforcer.orders import Orders
@@ -15,7 +16,6 @@ from enforcer.policy.judge import Policy
 from enforcer.processes.clock import CLOCK, utc_now
 from enforcer.processes.sockets import tcp_socket
 from enforcer.processes.worker import Kit, Worker
-from enforcer.proxy.clients import Realm
 from enforcer.proxy.door import Door, Rules
 from enforcer.proxy.engine import Engine
 

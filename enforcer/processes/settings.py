@@ -105,7 +105,17 @@ def proxies_of(config: Config) -> int:
 
 def workers_of(config: Config) -> int:
     """How many DNS workers a configuration asks for."""
-    return config.resolver.workers or len(os.sched_getaffinity(0))
+    return config.resolver.workers or cpus()
+
+
+def cpus() -> int:
+    """How many CPUs we may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def gates_of(config: Config) -> int:
+    """How many processes of the gate a configuration asks for."""
+    return config.gateway.workers or cpus()
 
 
 def upstreams_of(config: Config) -> tuple[Upstream, ...]:

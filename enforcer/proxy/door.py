@@ -11,6 +11,7 @@ from enforcer import blockpage
 from enforcer.attempts.block import Block, Response
 from enforcer.attempts.ledger import Ledger
 from enforcer.blockpage import Blocked, Notice
+from enforcer.clients import Clients, Realm
 from enforcer.counters import CONNECTIONS, DECISION_BUCKETS, VERDICTS, observe, word
 from enforcer.decide.flow import UNKNOWN, Judged, Seen, Shows, judge_address, judge_flow
 from enforcer.orders import Orders
@@ -19,7 +20,6 @@ from enforcer.policy.lists import Title
 from enforcer.policy.names import display
 from enforcer.policy.rules import Kind, Port, Transport
 from enforcer.policy.verdict import Action, Address, Client, Layer, Verdict
-from enforcer.proxy.clients import Clients, Realm
 
 ALERT = bytes.fromhex("15030300020270")
 """A TLS record with the fatal alert unrecognized_name (RFC 6066 §3): browsers say so, and do not try again."""

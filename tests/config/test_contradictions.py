@@ -286,3 +286,56 @@ def test_no_more_upstreams_are_named_than_are_counted(refused: Refused) -> None:
     assert refused({"resolver.upstreams": [f"udp://192.0.2.{number}" for number in range(1, 18)]}) == [
         "resolver.upstreams: 17 upstreams are named in all; write at most 16"
     ]
+
+
+_TO_NONE = (
+    "realms[0].listeners: the gateway redirects DNS over IPv6 to none of them; name a listener with udp and an IPv6 "
+    "address of this machine that is not on loopback"
+)
+_TWICE = (
+    'realms[1].networks[0]: "10.1.2.0/24" is also of realm "a", and the gateway cannot tell them apart; write '
+    '"interfaces" for both'
+)
+
+
+def test_a_gateway_has_somewhere_to_redirect_dns_to(configured: Configured, refused: Refused) -> None:
+    lan = {
+        "gateway.enabled": True,
+        "gateway.proxied": [],
+        "realms": [{"name": "lan", "networks": ["10.1.0.0/16", "2001:db8::/64"], "listeners": ["dns"]}],
+    }
+    assert refused({**lan, "resolver.listeners": [listener("dns", "10.1.0.1:53")]}) == [_TO_NONE]
+    assert len(refused({**lan, "resolver.listeners": [listener("dns", "127.0.0.1:53")]})) == 2
+    both = [listener("dns", "10.1.0.1:53"), listener("dns6", "[::]:53")]
+    lan["realms"] = [{"name": "lan", "networks": ["10.1.0.0/16", "2001:db8::/64"], "listeners": ["dns", "dns6"]}]
+    assert configured({**lan, "resolver.listeners": both}).gateway.enabled
+
+
+def test_a_gateway_tells_realms_with_the_same_addresses_apart_by_interface(
+    configured: Configured, refused: Refused
+) -> None:
+    listeners = [listener("one", "192.0.2.1:53"), listener("two", "192.0.2.2:53")]
+    one, two = realm("a", "10.1.0.0/16", "one"), realm("b", "10.1.2.0/24", "two")
+    lan = {"gateway.enabled": True, "gateway.proxied": [], "resolver.listeners": listeners, "realms": [one, two]}
+    assert refused(lan) == [_TWICE]
+    one["interfaces"], two["interfaces"] = ["apn0"], ["apn1"]
+    assert configured(lan).gateway.enabled
+    one["interfaces"] = ["apn0", "apn1"]
+    assert len(refused(lan)) == 1
+
+
+def test_what_a_gateway_redirects_to_the_proxy_has_somebody_to_take_it(
+    configured: Configured, refused: Refused
+) -> None:
+    lan: Changes = {
+        "gateway.enabled": True,
+        "resolver.listeners": [listener("dns", "10.1.0.1:53")],
+        "realms": [realm("lan", "10.1.0.0/16", "dns")],
+    }
+    said = "nothing takes what is redirected to the proxy; write transparent@5081 in proxy.modes, or proxied: []"
+    assert refused(lan) == [f"gateway.proxied: {said}"]
+    assert refused({**lan, "gateway.proxied": [], "gateway.connections": "proxy"}) == [f"gateway.proxied: {said}"]
+    assert refused({**lan, "proxy.modes": ["transparent@127.0.0.1:5081"]}) == [f"gateway.proxied: {said}"]
+    rights: tuple[Changes, ...] = ({"gateway.proxied": []}, {"proxy.modes": ["regular@5080", "transparent@5081"]})
+    for right in rights:
+        assert configured({**lan, **right}).gateway.enabled

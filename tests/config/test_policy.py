@@ -33,6 +33,7 @@ def test_what_need_not_be_written_of_a_realm_has_these_defaults(configured: Conf
             "networks": ("127.0.0.0/8",),
             "listeners": ("dns",),
             "proxy_modes": (),
+            "interfaces": (),
             "mode": Mode.ENFORCE,
             "ech": None,
         },

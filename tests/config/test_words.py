@@ -91,7 +91,7 @@ def test_lists_of_sections_are_not_empty(refused: Refused, section: str) -> None
 @pytest.mark.parametrize(
     "path",
     [
-        *("gateway", "console", "policy.require_signature"),
+        *("console", "policy.require_signature"),
         "resolver.cache.prefetch",
         *("identity.radius", "identity.leases"),
     ],
@@ -99,12 +99,6 @@ def test_lists_of_sections_are_not_empty(refused: Refused, section: str) -> None
 def test_what_the_design_has_and_this_version_has_not_is_refused(refused: Refused, path: str) -> None:
     assert refused({path: "x"}) == [f"{path}: {LATER}"]
     assert refused({path: ""}) == [f"{path}: {LATER}"]
-
-
-@pytest.mark.parametrize("key", ["interfaces"])
-def test_realms_of_proxies_and_gateways_are_not_supported_yet(refused: Refused, key: str) -> None:
-    realm = {"name": "home", "networks": ["127.0.0.0/8"], "listeners": ["dns"], key: []}
-    assert refused({"realms": [realm]}) == [f"realms[0].{key}: {LATER}"]
 
 
 def test_a_finding_without_words_of_ours_is_told_all_the_same() -> None:

@@ -338,7 +338,7 @@ class Service:
                 words = (folder / "cmdline").read_bytes().decode().split("\0")[:-1]
                 if "-m" in words and any(word.startswith(f"{self.folder}/") for word in words):
                     kind = words[words.index("-m") + 2]
-                    found[f"dns-{words[-1]}" if kind == "dns" else kind] = int(folder.name)
+                    found[f"{kind}-{words[-1]}" if "--worker" in words else kind] = int(folder.name)
         return found
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:

@@ -78,5 +78,5 @@ def test_rules_are_those_of_the_configuration(site: Site, port: int) -> None:
     rules: Rules = rules_of(config)
     assert (rules.unknown, rules.outside, rules.name_clients, rules.intercept) == (False, True, True, False)
     assert (rules.clients_max, rules.per_client, rules.node) == (7, 3, config.node)
-    assert [(realm.name, realm.modes) for realm in rules.realms] == [("lab", ())]
+    assert [(realm.name, realm.ways) for realm in rules.realms] == [("lab", ())]
     assert rules.notice.en == config.policy.notice.en

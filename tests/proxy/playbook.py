@@ -17,10 +17,10 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from enforcer.attempts.block import Entry, decode_entry
 from enforcer.attempts.ledger import Ledger
 from enforcer.attempts.spool import Segment, Spool, segments
+from enforcer.clients import Realm
 from enforcer.counters import Counters, word
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Mode, Transport
-from enforcer.proxy.clients import Realm
 from enforcer.proxy.door import Door, Flow, Rules
 from tests.policy.made import a_list, a_policy
 

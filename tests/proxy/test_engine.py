@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.clients import Realm
 from enforcer.errors import Unavailable
 from enforcer.policy.rules import Mode
-from enforcer.proxy.clients import Realm
 from enforcer.proxy.engine import Engine
 from tests.proxy.playbook import Site, rules
 

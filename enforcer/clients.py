@@ -1,4 +1,4 @@
-"""Who connects: from an address and the mode it came through to the client that the policy is asked about."""
+"""Who connects: from an address and the way it came to the client that the policy is asked about."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ type Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Realm:
-    """One client network. modes: the proxy modes through which its clients come, as configured; none: all of them."""
+    """One client network. ways: how its clients come (interfaces, modes of the proxy); none: in any way."""
 
     name: str
     networks: tuple[Network, ...]
     mode: Mode
-    modes: tuple[str, ...] = ()
+    ways: tuple[str, ...] = ()
 
 
 class Clients:
@@ -47,18 +47,18 @@ class Clients:
             services = self._granted.setdefault((grant.realm, grant.address), {})
             services.update((service, grant.until) for service in grant.services)
 
-    def client(self, address: Address, mode: str, now: datetime) -> Client | None:
+    def client(self, address: Address, way: str, now: datetime) -> Client | None:
         """The client at this moment; None for one outside of every realm."""
         for network, realm in self._networks:
-            if address in network and (not realm.modes or mode in realm.modes):
+            if address in network and (not realm.ways or way in realm.ways):
                 break
         else:
             return None
         until = self._paused.get(realm.name)
-        monitored = until is not None and now < until
-        granted = self._granted.get((realm.name, address))
-        exempt = {service: end for service, end in granted.items() if now < end} if granted else {}
-        return Client(realm.name, Mode.MONITOR if monitored else realm.mode, MappingProxyType(exempt))
+        paused = until is not None and now < until
+        granted = self._granted.get((realm.name, address), {})
+        exempt = {service: end for service, end in granted.items() if now < end}
+        return Client(realm.name, Mode.MONITOR if paused else realm.mode, MappingProxyType(exempt))
 
     def changes(self, before: datetime, now: datetime) -> bool:
         """Whether a pause or a grant ended between two moments, so that what passed must be judged again."""

@@ -1,0 +1,189 @@
+"""The gateway's process: the rules in the kernel follow the policy, and what they reject becomes attempts."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from enforcer.attempts.ledger import Ledger
+from enforcer.clients import Clients, Realm
+from enforcer.config.gateway import Connections, FailOpen
+from enforcer.config.model import Config
+from enforcer.config.policy import Realm as RealmSettings
+from enforcer.config.proxy import transparent
+from enforcer.counters import word
+from enforcer.errors import Unavailable
+from enforcer.gateway import nft
+from enforcer.gateway.drops import read_taken, write_taken
+from enforcer.gateway.marks import Order
+from enforcer.gateway.rejections import Rejections
+from enforcer.gateway.ruleset import Elements, Kernel, Settings, SteeredRealm, elements
+from enforcer.orders import Orders
+from enforcer.policy.judge import Policy
+from enforcer.policy.verdict import Address
+from enforcer.processes.clock import utc_now, wall_ms
+from enforcer.processes.settings import gates_of
+from enforcer.processes.worker import Kit, Worker
+
+_KINDS = ("address4", "address6", "mmtls4", "mmtls6")
+_REJECTED = {name: word("gateway_rejected", name) for name in ("unsteered", "unjudged", "predating")}
+_LOOKED_S = 10  # how often somebody else's hand in the table is looked for
+
+_log = logging.getLogger(__name__)
+
+
+def gateway_worker(config: Config, number: int) -> Worker:
+    """The gateway's process; there is one."""
+    return Worker(config, "gateway", number, Rules)
+
+
+class Rules:
+    """Keeps the table as the policy wants it. It stays when the process ends, since without it nothing is enforced."""
+
+    def __init__(self, config: Config, kit: Kit) -> None:
+        self._kit = kit
+        self._clients = Clients()
+        ledger = Ledger(kit.spool)
+        self._rejections = Rejections(self._clients, ledger, kit.words, read_taken(kit.folders.drops, ""))
+        self._settings = settings_of(config)
+        self._kernel = Kernel(queue=False, order=Order())
+        self._policy: Policy | None = None
+        self._orders: Orders | None = None
+        self._wanted: Elements | None = None
+        self._made_of: tuple[object, ...] = ()
+        self._failed = ""
+        self._ticks = 0
+
+    def bind(self, tasks: asyncio.TaskGroup) -> None:  # noqa: ARG002 (nothing waits)
+        """See what the kernel can do."""
+        self._kernel = nft.probe()
+
+    def judge_by(self, policy: Policy, config: Config) -> None:
+        """Another policy: what was rejected under the one before is taken over first."""
+        self._count()
+        self._policy, settings = policy, settings_of(config)
+        if settings != self._settings:
+            self._settings, self._wanted = settings, None
+        self._clients.serve(realms_of(config))
+        self._rejections.judge_by(policy)
+        self._rejections.name_clients = config.policy.notice.monitoring_notice_acknowledged
+
+    def follow(self, orders: Orders) -> None:
+        """Bring the sets up to new orders."""
+        self._orders = orders
+        self._clients.follow(orders)
+        self._keep()
+
+    async def listen(self, tasks: asyncio.TaskGroup) -> None:  # noqa: ARG002 (nothing waits)
+        """The rules are there, or we do not say that we are ready. Raises Unavailable."""
+        if self._wanted is None:
+            raise Unavailable(self._failed)
+
+    def tick(self, now_ms: int) -> None:
+        """Take over what was rejected; mend the table."""
+        self._kit.spool.tick(now_ms)
+        self._ticks += 1
+        if self._ticks % _LOOKED_S == 0 and self._wanted is not None and not nft.identity():
+            _log.error("rules event=gone")
+            self._wanted = None
+        self._keep()
+        self._count()
+
+    async def drain(self) -> None:
+        """Take over the last of it."""
+        self._count()
+
+    def release(self) -> None:
+        """Nothing to end."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _keep(self) -> None:
+        """Apply all, or change the sets; a failure is said once, and tried again each second."""
+        if self._policy is None or self._orders is None:
+            return
+        now = utc_now()
+        made_of = (self._policy.ruleset, self._orders, self._settings, now.astimezone(UTC).date())
+        if self._wanted is not None and made_of == self._made_of:
+            return
+        try:
+            wanted = elements(self._settings, self._kernel, self._policy, self._orders, now)
+            self._put(wanted, now)
+        except Unavailable as error:
+            if str(error) != self._failed:
+                self._failed = str(error)
+                _log.error("rules event=refused error=%s", error)
+            self._wanted = None
+            return
+        self._wanted, self._made_of, self._failed = wanted, made_of, ""
+
+    def _put(self, wanted: Elements, now: datetime) -> None:
+        if self._wanted is None:
+            nft.apply(self._settings, self._kernel, wanted, now)
+            queue = "nft" if self._kernel.queue else "iptables"
+            _log.info("rules event=applied sets=%d queue=%s", len(wanted), queue)
+        else:
+            text = nft.change(self._wanted, wanted, now)
+            if text:
+                nft.load(text)
+
+    def _count(self) -> None:
+        """Take over what the kernel has counted. Without a policy there is nothing to judge by."""
+        if self._policy is None:
+            return
+        counters = nft.counters()
+        if not counters:
+            return
+        taken = self._rejections.taken
+        table = nft.identity()
+        if table != taken.table:
+            self._rejections.taken = taken = read_taken(self._kit.folders.drops, table)
+        grown = taken.grown(counters)
+        for name, at in _REJECTED.items():
+            self._kit.words[at] += grown.get(name, 0)
+        if not grown.get("counted"):
+            return
+        now, now_ms = utc_now(), wall_ms()
+        for kind in _KINDS:
+            self._rejections.take(kind, nft.drops(kind), now, now_ms)
+        if grown.get("overflow"):
+            _log.error("drops event=overflow packets=%d", grown["overflow"])
+            self._rejections.lose(grown["overflow"])
+        write_taken(self._kit.folders.drops, taken)
+
+
+def settings_of(config: Config) -> Settings:
+    """What the rules depend on in a configuration."""
+    gateway = config.gateway
+    gate = gateway.connections is Connections.GATE
+    return Settings(
+        realms=tuple(
+            SteeredRealm(realm.name, realm.networks, realm.mode, dns_of(config, realm))
+            for realm in config.realms
+            if realm.networks
+        ),
+        interfaces=gateway.interfaces,
+        proxied=gateway.proxied if gate else tuple(sorted({*gateway.proxied, 443})),
+        proxy_port=transparent(config.proxy.modes) or 0,
+        gate=gate,
+        queues=(gateway.queue, gates_of(config)),
+        bypass=FailOpen.GATE in gateway.fail_open,
+        untouched=gateway.untouched,
+        drops_max=gateway.drops_max,
+    )
+
+
+def dns_of(config: Config, realm: RealmSettings) -> dict[int, tuple[Address | None, int]]:
+    """By IP version, where DNS of a realm is redirected: the first of its listeners that is not on loopback."""
+    found: dict[int, tuple[Address | None, int]] = {}
+    for listener in config.resolver.listeners:
+        endpoint = listener.udp
+        if listener.name in realm.listeners and endpoint is not None and not endpoint.address.is_loopback:
+            here = endpoint.address.is_unspecified
+            found.setdefault(endpoint.address.version, (None if here else endpoint.address, endpoint.port))
+    return found
+
+
+def realms_of(config: Config) -> tuple[Realm, ...]:
+    """The realms whose clients are known by their networks."""
+    return tuple(Realm(each.name, each.networks, each.mode, each.interfaces) for each in config.realms)

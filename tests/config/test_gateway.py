@@ -1,0 +1,25 @@
+from collections.abc import Callable
+
+from enforcer.config.gateway import Connections, FailOpen
+from enforcer.config.model import Config
+
+type Changes = dict[str, object]
+
+
+def test_the_gateway_is_off_and_closed_unless_somebody_says_otherwise(configured: Callable[[Changes], Config]) -> None:
+    gateway = configured({}).gateway
+    assert (gateway.enabled, gateway.fail_open, gateway.untouched) == (False, (), ())
+    assert gateway.connections is Connections.GATE
+
+
+def test_failing_open_is_written_for_each_part(configured: Callable[[Changes], Config]) -> None:
+    assert configured({"gateway.fail_open": ["gate"]}).gateway.fail_open == (FailOpen.GATE,)
+
+
+def test_ports_and_words_are_checked(refused: Callable[[Changes], list[str]]) -> None:
+    found = refused({"gateway.proxied": [80, 70_000], "gateway.fail_open": ["dns"], "gateway.connections": "both"})
+    assert [line.partition(":")[0] for line in found] == [
+        "gateway.connections",
+        "gateway.proxied[1]",
+        "gateway.fail_open[0]",
+    ]
