@@ -7,12 +7,21 @@ few times a second. Without the hub the last orders stand, but each grant lapses
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from enforcer.errors import Corrupt
 from enforcer.policy.verdict import Address
 
 GRANT_S = 60
+
+PROBE = IPv4Address("127.83.77.1")
+"""Where the hub asks its own resolver from, to see that the ban is in force. Only this machine can send from it."""
+
+PROBE6 = IPv6Address("::1")
+"""The same where a listener has IPv6 alone; unless it is in a realm."""
+
+PROBE_REALM = ":probe"
+"""The realm of such questions, whose attempts leave no trace. No configuration can name it."""
 
 
 @dataclass(frozen=True, slots=True)

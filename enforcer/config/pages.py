@@ -17,3 +17,9 @@ class Metrics(Section):
         description="Address and port. A change needs a restart.",
     )
     devices: int = Field(50, ge=0, le=1000, description="How many devices have a series of their own; 0 for none.")
+    probe_s: float = Field(
+        60,
+        ge=0,
+        le=3600,
+        description="Seconds between questions to our own resolver for a banned name of each service; 0 for none.",
+    )

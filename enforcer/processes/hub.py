@@ -18,6 +18,7 @@ from enforcer.hub.checkpoints import Checkpoints
 from enforcer.hub.compiler import Compiled
 from enforcer.hub.hub import Hub, Inputs
 from enforcer.hub.marks import Marks
+from enforcer.hub.probes import Probes
 from enforcer.hub.retention import Retention
 from enforcer.hub.sinks import SinkWatch
 from enforcer.identity.inventory import read_inventory
@@ -48,8 +49,15 @@ def make_hub(path: Path) -> Hub:
 def parts_of(means: Means) -> tuple[Part, ...]:
     """What the hub does beside recording, in the order in which it begins."""
     sinks = SinkWatch(means)
-    retention = Retention(means, sinks.cursors)
-    return (Checkpoints(means), AccessLog(means), Marks(means), sinks, retention, GatewayPart(means))
+    return (
+        Checkpoints(means),
+        AccessLog(means),
+        Marks(means),
+        sinks,
+        Retention(means, sinks.cursors),
+        GatewayPart(means),
+        Probes(means),
+    )
 
 
 def bindings_of(config: Config) -> tuple[Binding, ...]:

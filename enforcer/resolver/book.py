@@ -6,6 +6,7 @@ from enforcer.attempts.block import Block, Response, encode_block, with_client
 from enforcer.attempts.spool import NO_ROW, Spool
 from enforcer.counters import Transport, word
 from enforcer.decide.dns import Reply
+from enforcer.orders import PROBE_REALM
 from enforcer.policy.rules import Answer
 from enforcer.resolver.clients import Rows
 from enforcer.wire.dns import Query
@@ -43,8 +44,8 @@ class Book:
         self._forget()
 
     def rows(self, reply: Reply, query: Query, realm: str, transport: Transport) -> Rows | None:
-        """Where the attempts of an answer are counted; None when there is nothing to record."""
-        if reply.verdict is None:
+        """Where the attempts of an answer are counted; None when there is nothing to record, or our own probe asks."""
+        if reply.verdict is None or realm == PROBE_REALM:
             return None
         block = Block.of_question(
             reply.verdict,

@@ -13,7 +13,7 @@ from weakref import ref
 from enforcer.counters import Transport
 from enforcer.decide.cache import Cached
 from enforcer.decide.dns import Ech
-from enforcer.orders import Orders
+from enforcer.orders import PROBE, PROBE6, PROBE_REALM, Orders
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Address, Client
 from enforcer.resolver.admission import Standing
@@ -116,6 +116,8 @@ class Directory:
         standing: what the client has shown, which lets it in where its address does not.
         """
         realm = next((realm for network, realm in self._networks if address in network), None)
+        if address == PROBE or (address == PROBE6 and realm is None):
+            return self._probe(now)
         if realm is None and standing in (Standing.PROVEN, Standing.STRICTEST):
             realm = self._anywhere
         if realm is None or standing is Standing.REFUSED:
@@ -133,6 +135,16 @@ class Directory:
             group = Group(Client(realm.name, mode, MappingProxyType(exempt)), realm.ech)
             self._groups[key] = group
         return group
+
+    def _probe(self, now: datetime) -> Group:
+        """The group of our own probe: enforced while one of the realms is."""
+        realms = {realm.name: realm.mode for _, realm in self._networks}
+        if self._anywhere is not None:
+            realms[self._anywhere.name] = self._anywhere.mode
+        paused = {name for name, until in self._paused.items() if now < until}
+        enforced = any(mode is Mode.ENFORCE and name not in paused for name, mode in realms.items())
+        client = Client(PROBE_REALM, Mode.ENFORCE if enforced else Mode.MONITOR)
+        return self._groups.setdefault((PROBE_REALM, client.mode), Group(client))
 
     def changes(self, before: datetime, now: datetime) -> bool:
         """Whether a pause or a grant ended between two moments, so that addresses must be looked up again."""

@@ -7,4 +7,4 @@ type Configured = Callable[[Changes], Config]
 
 
 def test_what_need_not_be_written_has_these_defaults(configured: Configured) -> None:
-    assert configured({}).metrics.model_dump() == {"listen": "127.0.0.1:9310", "devices": 50}
+    assert configured({}).metrics.model_dump() == {"listen": "127.0.0.1:9310", "devices": 50, "probe_s": 60}

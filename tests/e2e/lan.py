@@ -276,7 +276,7 @@ class Service:
             },
             "identity": {"inventory": {"file": "devices.csv"}},
             "attempts": {"aggregate_s": 2},
-            "metrics": {"listen": f"127.0.0.1:{self.metrics_port}"},
+            "metrics": {"listen": f"127.0.0.1:{self.metrics_port}", "probe_s": 0},  # counts are exact
         }
         (folder / "devices.csv").write_text(devices)
         self.ban(*BANNED)

@@ -117,6 +117,20 @@ def test_the_number_of_series_does_not_follow_the_number_of_devices(upstream: Un
         assert service.page().count("\nenforcer_device_attempts{") <= 21
 
 
+def test_the_probe_sees_that_the_ban_is_in_force_and_leaves_no_trace(own: Service) -> None:
+    own.change(**{"metrics.probe_s": 0.5})
+    own.start()
+    probed = {"transport": "udp", "service": "chat"}
+    wait_for(lambda: own.metric("enforcer_probe_success", **probed) == 1, "the probe succeeds")
+    assert time.time() - own.metric("enforcer_probe_last_success_timestamp_seconds", **probed) < 60
+    assert own.metric("enforcer_probe_success", transport="tcp", service="chat") == 1
+    for realm in ("office", "pausable"):
+        own.enforcer("pause", "--realm", realm, "--minutes", "1", "--reason", "drill")
+    wait_for(lambda: own.metric("enforcer_probe_success", **probed) == 0, "a pause fails the probe")
+    assert own.metric("enforcer_attempts_total") == 0
+    assert own.metric("enforcer_dns_responses_total", outcome="blocked", transport="udp") >= 1
+
+
 def test_a_real_prometheus_scrapes_the_page(service: Service, tmp_path: Path) -> None:
     service.dig("scraped.blocked.test")
     service.recorded(1, name="scraped.blocked.test")

@@ -7,6 +7,7 @@ import pytest
 from enforcer.attempts.spool import Spool
 from enforcer.counters import Counters, Transport, word
 from enforcer.decide.dns import Outcome, Reply
+from enforcer.orders import PROBE_REALM
 from enforcer.policy.rules import Answer
 from enforcer.policy.verdict import Action, Client, Destination, Layer, Verdict
 from enforcer.resolver.book import Book
@@ -30,8 +31,10 @@ class Written:
         self.book = Book(self.spool, self.counters.words, lambda: self.ms, name_clients=name_clients)
         self.book.tick(self.ms)
 
-    def block(self, client: int | bytes = 1, address: str = "192.0.2.1", reply: Reply = BLOCKED) -> bool:
-        rows = self.book.rows(reply, QUERY, "lab", Transport.UDP)
+    def block(
+        self, client: int | bytes = 1, address: str = "192.0.2.1", reply: Reply = BLOCKED, realm: str = "lab"
+    ) -> bool:
+        rows = self.book.rows(reply, QUERY, realm, Transport.UDP)
         if rows is not None:
             self.book.record(rows, client, address, 40_000)
         return rows is not None
@@ -40,6 +43,11 @@ class Written:
 @pytest.fixture
 def written(tmp_path: Path) -> Written:
     return Written(tmp_path)
+
+
+def test_our_own_probe_leaves_no_trace(written: Written) -> None:
+    assert not written.block(realm=PROBE_REALM)
+    assert attempts(written.folder) == []
 
 
 def test_repeats_of_a_client_are_one_row_and_each_client_has_its_own(written: Written) -> None:

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
 from enforcer.decide.dns import Ech
-from enforcer.orders import Grant, Orders, Pause
+from enforcer.orders import PROBE, PROBE6, PROBE_REALM, Grant, Orders, Pause
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Client
 from enforcer.resolver.admission import Standing
@@ -29,7 +29,7 @@ def test_the_narrowest_network_decides_in_which_realm_a_client_is() -> None:
 
 def test_d11_who_is_in_no_realm_is_outside() -> None:
     directory = Directory((WIDE,))
-    for address in ("203.0.113.1", "::1", "0.0.0.0", "2001:db9::1"):
+    for address in ("203.0.113.1", "127.0.0.1", "0.0.0.0", "2001:db9::1"):
         assert directory.group(ip_address(address), NOW) is directory.outside
     assert directory.outside.client is None
 
@@ -122,3 +122,20 @@ def test_the_strictest_policy_knows_no_pause_no_exemption_and_no_monitoring() ->
     assert directory.group(AWAY, NOW, Standing.STRICTEST) is strict
     assert directory.group(ip_address("192.0.2.1"), NOW, Standing.STRICTEST).client == Client("wide", Mode.ENFORCE)
     assert directory.group(AWAY, NOW, Standing.PROVEN).client == Client("roaming", Mode.MONITOR, {"scan": SOON})
+
+
+def test_our_own_probe_is_enforced_while_one_realm_is_and_is_in_none() -> None:
+    both, watched = Directory((WIDE, NARROW)), Directory((NARROW,))
+    for address in (str(PROBE), str(PROBE6)):
+        assert client(both, address) == Client(PROBE_REALM, Mode.ENFORCE)
+        assert client(watched, address) == Client(PROBE_REALM, Mode.MONITOR)
+    both.follow(Orders(1, "", pauses=(Pause("wide", SOON),)))
+    assert client(both, str(PROBE)) == Client(PROBE_REALM, Mode.MONITOR)
+    assert client(both, str(PROBE), SOON) == Client(PROBE_REALM, Mode.ENFORCE)
+
+
+def test_loopback_of_ipv6_in_a_realm_is_a_client_like_others() -> None:
+    directory = Directory((replace(WIDE, networks=(ip_network("::1/128"), ip_network("127.0.0.0/8"))),))
+    assert client(directory, str(PROBE6)) == Client("wide", Mode.ENFORCE)
+    assert client(directory, str(PROBE)) == Client(PROBE_REALM, Mode.ENFORCE)
+    assert client(directory, "127.0.0.1") == Client("wide", Mode.ENFORCE)
