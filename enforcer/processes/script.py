@@ -7,7 +7,7 @@ Until the hub's policy is in force, every connection is closed. `enforcer proxy 
 import asyncio
 from pathlib import Path
 
-from enforcer.config.load import load
+from enforcer.config import load as configuration  # a function named load would be taken for a hook
 from enforcer.config.model import Config
 from enforcer.processes.proxy import Proxy
 from enforcer.processes.worker import Kit, Worker
@@ -27,7 +27,7 @@ class Visit(Proxy):
 
 def begin(path: Path, number: int) -> Guest:
     """A worker of this configuration. Raises Mistakes or Unavailable."""
-    config = load(path, files=False)
+    config = configuration.load(path, files=False)
     visits: list[Visit] = []
 
     def visit(config: Config, kit: Kit) -> Visit:

@@ -15,7 +15,9 @@ SILENT_S = 1.0
 """A client that has said nothing for so long may be waiting for the server to speak first (SMTP, SSH)."""
 
 OPENING_S = 30.0
-"""How long a client may take to show where it goes, once it has begun."""
+"""How long a client may take to show where it goes, once it has begun as TLS or the like."""
+
+_TEXT = 0x20
 
 
 class Gate(Guarded):
@@ -26,6 +28,7 @@ class Gate(Guarded):
         self._opening = Opening()
         self._held: list[bytes] = []
         self._waited = False
+        self._sent = 0  # octets that went to the server before it was known what they are
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.DataReceived):
@@ -44,6 +47,8 @@ class Gate(Guarded):
         self._held.append(data)
         seen = self._opening.add(data)
         if seen is None:
+            if self._sent:
+                yield from self._send_on()
             return
         held = b"".join(self._held)
         judge = self.door.first if self.flow.seen is None else self.door.request
@@ -51,30 +56,40 @@ class Gate(Guarded):
         if decision.how is not How.PASS:
             yield from self.refuse(decision, held)
         else:
-            child = self._carrier(seen, held)
-            yield from self.become(child, events.Start(), events.DataReceived(self.context.client, held))
+            child, first = self._carrier(seen, held)
+            yield from self.become(child, events.Start(), events.DataReceived(self.context.client, first))
 
-    def _carrier(self, seen: Seen, held: bytes) -> HttpRelay | TCPLayer:
-        """Who carries what may pass."""
-        if seen.layer is Layer.HTTP and not held.startswith(b"PRI "):
-            return HttpRelay(self.context, self.door, self.flow, Gate)
-        return TCPLayer(self.context, ignore=True)
+    def _carrier(self, seen: Seen, held: bytes) -> tuple[HttpRelay | TCPLayer, bytes]:
+        """Who carries what may pass, and what of it comes first."""
+        if seen.layer is Layer.HTTP and not seen.alpn:
+            return HttpRelay(self.context, self.door, self.flow, Gate, sent=self._sent), held
+        return TCPLayer(self.context, ignore=True), held[self._sent :]
 
     def _time_passes(self) -> Commands:
-        if self._opening.size:
-            if self._waited:
+        """It has said nothing for a while, or begun and not gone on."""
+        if self._waited:
+            if self._opening.size and not self._sent:
                 self.door.failed(self.flow)
                 yield from self.shut()
-            else:
-                yield commands.RequestWakeup(OPENING_S)
-            self._waited = True
             return
-        if self._waited or self.context.server.state is not ConnectionState.CLOSED:
+        self._waited = True
+        if self._opening.size and self._held[0][0] < _TEXT:
+            yield commands.RequestWakeup(OPENING_S)
             return
         decision = self.door.first(self.flow, SILENT)
         if decision.how is not How.PASS:
             yield from self.refuse(decision)
             return
-        error = yield commands.OpenConnection(self.context.server)
-        if error:
-            yield from self.shut()
+        if self.context.server.state is ConnectionState.CLOSED:
+            error = yield commands.OpenConnection(self.context.server)
+            if error:
+                yield from self.shut()
+                return
+        yield from self._send_on()
+
+    def _send_on(self) -> Commands:
+        """Text without an end of line may be all that a client of some protocol says; it goes on being judged."""
+        held = b"".join(self._held)
+        if held[self._sent :]:
+            yield commands.SendData(self.context.server, held[self._sent :])
+        self._sent = len(held)

@@ -45,10 +45,14 @@ class HttpRelay(Guarded):
     """Requests to the context's server, one after the other or at once, and its responses.
 
     tunnel: makes the layer for what follows a granted CONNECT. judged: the first request has been judged already.
+    sent: how many octets of the first head the server has got already.
     """
 
-    def __init__(self, context: Context, door: Door, flow: Flow, tunnel: Tunnel, *, judged: bool = True) -> None:
+    def __init__(
+        self, context: Context, door: Door, flow: Flow, tunnel: Tunnel, *, judged: bool = True, sent: int = 0
+    ) -> None:
         super().__init__(context, door, flow)
+        self._sent = sent
         self._tunnel = tunnel
         self._judged = judged
         self._requests, self._responses = Messages(), Messages()
@@ -100,7 +104,8 @@ class HttpRelay(Guarded):
             return False
         self._asked.append(method)
         self._switching = method == b"CONNECT" or bool(head.values(b"upgrade"))
-        yield commands.SendData(self.context.server, octets)
+        yield commands.SendData(self.context.server, octets[self._sent :])
+        self._sent = 0
         return True
 
     def _judge(self, head: Head) -> Decision:

@@ -1,4 +1,5 @@
 import pytest
+from mitmproxy.hooks import all_hooks
 
 from enforcer.errors import Unavailable
 from enforcer.processes import script
@@ -9,6 +10,10 @@ from tests.processes.site import Site
 def test_mitmproxy_finds_one_addon() -> None:
     [found] = script.addons
     assert isinstance(found, Script)
+
+
+def test_nothing_in_the_file_is_taken_for_a_hook() -> None:
+    assert [name for name in all_hooks if callable(getattr(script, name, None))] == []
 
 
 def test_a_guest_has_the_door_of_a_worker_without_an_address(site: Site) -> None:

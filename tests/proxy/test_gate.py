@@ -152,6 +152,19 @@ def test_who_begins_and_does_not_go_on_is_closed(site: Site) -> None:
     assert played.connected == []
 
 
+def test_text_without_an_end_of_line_goes_on_and_is_judged_on(site: Site) -> None:
+    played = play(site, port=4000).client(b"hold").wake()
+    assert (played.connected, played.to_server) == ([(SERVER, 4000)], b"hold")
+    played.client(b"-on").server(b"ok").client(b" this\n", b"more")
+    assert (played.to_server, played.to_client) == (b"hold-on this\nmore", b"ok")
+    late = play(site, port=80).client(b"GE").wake().client(b"T / HTTP/1.1\r\nHost: chat.banned.test\r\n\r\n")
+    assert late.to_server == b"GE"
+    assert late.to_client.startswith(b"HTTP/1.1 403 ")
+    fine = play(site, port=80).client(b"GE").wake().client(b"T / HTTP/1.1\r\n", b"Host: www.ok.test\r\n\r\n")
+    assert fine.to_server == b"GET / HTTP/1.1\r\nHost: www.ok.test\r\n\r\n"
+    assert fine.client(b"GET / HTTP/1.1\r\nHost: chat.banned.test\r\n\r\n").to_server == fine.to_server
+
+
 def test_segments_without_end_are_closed(site: Site) -> None:
     played = play(site, port=80).client(*[b"A"] * 10, b" ", *[b"x"] * SEGMENTS_MAX)
     assert played.closed
