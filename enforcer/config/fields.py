@@ -141,6 +141,18 @@ def _ede_code(value: object) -> int:
     return int(str(value))
 
 
+def _device_option(value: object) -> int:
+    if str(value) not in {"65001", "65073", "65074", "20292"}:
+        raise ValueError(f"{quoted(value)} is no option that tells of a device; write 65001, 65073, 65074 or 20292")
+    return int(str(value))
+
+
+def _url(text: str) -> str:
+    if not text.startswith("https://") or len(text) > 200 or not text.isascii() or not is_plain(text) or " " in text:
+        raise ValueError(f'{quoted(text)} is not a URL; write one, as in "https://it.dept.example/dns"')
+    return text
+
+
 def _upstreams(value: object) -> object:
     """`auto` becomes the empty tuple."""
     if value in ("auto", ["auto"]):
@@ -230,6 +242,8 @@ Workers = Annotated[
     WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 64}]}),
 ]
 Port = Annotated[int, PlainValidator(_port), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65_535})]
+DeviceOption = Annotated[int, PlainValidator(_device_option), WithJsonSchema({"enum": [65001, 65073, 65074, 20292]})]
+Url = Annotated[str, AfterValidator(_url)]
 EdeCode = Annotated[int, PlainValidator(_ede_code), WithJsonSchema({"enum": [15, 17]})]
 
 AnyPath = Annotated[Path, PlainValidator(_path), PlainSerializer(str), _text_like("/var/lib/enforcer")]

@@ -8,6 +8,7 @@ from pydantic import Field
 from enforcer.config.fields import (
     At,
     Chaos,
+    DeviceOption,
     Domain,
     EdeCode,
     File,
@@ -19,6 +20,7 @@ from enforcer.config.fields import (
     Nat64,
     Size,
     Upstreams,
+    Url,
     Within,
     Workers,
     choice,
@@ -135,6 +137,29 @@ class Soa(Section):
     rname: Domain = Field("hostmaster.invalid", description="The mailbox, as a name.")
 
 
+class Language(StrEnum):
+    """The language of a structured error."""
+
+    ENGLISH = "en"
+    FRENCH = "fr"
+
+
+class Structured(Section):
+    """The error for programs, for clients that ask for it by an EDNS option (draft-ietf-dnsop-structured-dns-error)."""
+
+    option: int | None = Field(
+        None,
+        ge=1,
+        le=65_534,
+        description="The code of the option; by default nobody gets structured errors, since none is assigned yet.",
+    )
+    sub_error: int = Field(
+        5, ge=5, le=6, description="5: the policy of the network's operator. 6: of the resolver's, for roaming devices."
+    )
+    language: Annotated[Language, choice(Language)] = Field(Language.ENGLISH, description="en or fr.")
+    organization: Line | None = Field(None, description="Who refuses.", examples=["Department of Examples"])
+
+
 class Ede(Section):
     """The Extended DNS Error of a blocked answer (RFC 8914)."""
 
@@ -142,12 +167,11 @@ class Ede(Section):
         15, description="15 Blocked: the operator's own policy. 17 Filtered: a provider filters for the organisation."
     )
     text: Line | None = Field(None, description="EXTRA-TEXT; by default the notice in both languages, and the contact.")
+    structured: Structured = Field(Structured(), description="The same for programs.")
 
 
 class Cache(Section):
     """Upstream answers that are kept."""
-
-    later = frozenset({"prefetch"})
 
     max_bytes: Size = Field(256_000_000, description="The most bytes, of all workers of this node together.")
     max_ttl: int = Field(86_400, ge=1, le=86_400, description="The most seconds that an answer is kept.")
@@ -155,6 +179,21 @@ class Cache(Section):
         False,
         description="Where no upstream answers, give what has expired within the last day (RFC 8767), for 30 seconds. "
         "A change needs a restart.",
+    )
+    prefetch: bool = Field(
+        True,
+        description="Ask again for popular answers in the last tenth of their time, so that nobody waits for them.",
+    )
+
+
+class Cookies(Section):
+    """DNS cookies (RFC 7873, made as RFC 9018 says)."""
+
+    secret_file: File | None = Field(
+        None,
+        description="The secrets, 32 hexadecimal digits a line, the one in use first; every server of one address has "
+        "the same. Without it cookies are off. Read again at a reload.",
+        examples=["cookie.secret"],
     )
 
 
@@ -185,6 +224,11 @@ class Limits(Section):
     burst: int = Field(200, ge=1, le=1_000_000, description="UDP queries that it may ask at once before that.")
     trusted_forwarders: tuple[Within, ...] = Field(
         (), description="Networks of forwarders that ask for many clients: no limit on their UDP queries."
+    )
+    device_options: tuple[DeviceOption, ...] = Field(
+        (),
+        description="EDNS options in which these forwarders, and nobody else, say for which device they ask: 65001 "
+        "(MAC), 65073, 65074 (CPE id), 20292 (Umbrella). The first one that a query has counts.",
     )
     tcp_per_client: int = Field(20, ge=1, le=10_000, description="TCP connections of one client address.")
     tcp_clients: int = Field(1_000, ge=1, le=100_000, description="TCP connections of all clients.")
@@ -229,6 +273,12 @@ class Resolver(Section):
         Ech.STRIP,
         description="Keys for Encrypted ClientHello in answers: strip takes them out, but not for clients that ask for "
         "signatures (DO); drop_https also answers NODATA for HTTPS records; pass leaves them. Realms can differ.",
+    )
+    cookies: Cookies = Field(Cookies(), description="DNS cookies.")
+    info_url: Url | None = Field(
+        None,
+        description="Where clients can read about this resolver (RFC 9606, RESINFO).",
+        examples=["https://it.dept.example/dns"],
     )
     cache: Cache = Field(Cache(), description="The cache of upstream answers.")
     local: OwnNames = Field(OwnNames(), description="Names with upstreams of their own, and records of your own.")

@@ -17,6 +17,9 @@ STALE_MAX_S = 86_400  # RFC 8767 §5 has 1 to 3 days
 NEGATIVE_TTL_MAX = 10_800  # RFC 2308 §5
 FAILURE_MIN_S, FAILURE_MAX_S = 1.0, 60.0  # RFC 9520 §3.2 asks for 1 s to 5 min
 
+POPULAR = 3  # look-ups; an answer that is kept rendered is looked up once a second
+PREFETCH_SHARE = 0.1  # of its time, at the end of which a popular answer is asked for again
+
 # What an entry takes besides its octets, and each of its records: the objects around them, measured with tracemalloc.
 OVERHEAD = 600
 RECORD = 40
@@ -34,8 +37,9 @@ class Cached:
     """One answer without OPT, as upstream sent it, to be given out with its TTLs counted down.
 
     ttls: where they stand. stored, until: when it came, and when it expires. every_type: it denies all types of its
-    name. bare: the same without ECH keys; None where there are none. Others hold it by a weak reference alone, so that
-    it ends when the cache drops it. It is kept as octets: read, it would take four times as much.
+    name. bare: the same without ECH keys; None where there are none. uses: how often it was looked up. Others hold it
+    by a weak reference alone, so that it ends when the cache drops it. It is kept as octets: read, it would take four
+    times as much.
     """
 
     wire: bytes
@@ -45,6 +49,11 @@ class Cached:
     until: float
     every_type: bool = False
     bare: "Cached | None" = None
+    uses: int = 0
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is worth asking for again before it expires: it is popular, and in its last tenth or second."""
+        return self.uses >= POPULAR and self.until - now <= max(1.0, (self.until - self.stored) * PREFETCH_SHARE)
 
     @property
     def size(self) -> int:
@@ -147,6 +156,7 @@ class Cache:
                 continue
             if entry.until > now:
                 self._entries.move_to_end(key)
+                entry.uses += 1
                 return entry
             if entry.until + self._stale_s <= now:
                 self._drop(key)

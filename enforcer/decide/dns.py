@@ -16,6 +16,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
 
+from enforcer.decide.cookies import read_cookie
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
 from enforcer.policy.names import display, parse
@@ -29,6 +30,7 @@ from enforcer.wire.name import Name, parents
 
 PAYLOAD = 1232  # octets of UDP that we take and send at most (DNS flag day 2020)
 UDP_MIN = 512
+_AROUND_TEXT = 12 + 12 + 20 + 11 + 6 + 28  # header, SOA without its names, OPT with EDE's head, and a cookie
 STREAM_MAX = 0xFFFF  # octets that the length before a message over TCP can say
 EDE_FORGED, EDE_PROHIBITED, EDE_NOT_REACHABLE, EDE_NETWORK_ERROR, EDE_INVALID = 4, 18, 22, 23, 24
 EDE_STALE, EDE_STALE_NXDOMAIN = 3, 19
@@ -70,13 +72,27 @@ class Ech(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Structured:
+    """The error for a program to read, for who asks for it (draft-ietf-dnsop-structured-dns-error).
+
+    option: the code of the EDNS option that asks, empty. full, short: the JSON, and the same without justification and
+    organization, for where the full one does not fit.
+    """
+
+    option: int
+    full: str
+    short: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manners:
     """How the resolver answers for itself; all of it from the configuration.
 
     block_ttl: seconds that a blocked answer may be kept. ede_code, ede_text: why, for the user. mname, rname: of the
     SOA record in our own negative answers. sinkhole: addresses for the answer `sinkhole`. chaos: the text for
     version.bind and id.server; None: REFUSED. designated: by realm, the SVCB RDATA of the encrypted ways to ask us
-    (RFC 9462 §4).
+    (RFC 9462 §4). names: our own, as clients know us. information: the RDATA of RESINFO records of them and of
+    resolver.arpa (RFC 9606); None: nothing. structured: None where nobody gets it.
     """
 
     block_ttl: int
@@ -87,6 +103,9 @@ class Manners:
     sinkhole: tuple[IPv4Address | IPv6Address, ...] = ()
     chaos: str | None = None
     designated: Mapping[str, tuple[bytes, ...]] = MappingProxyType({})
+    names: frozenset[Name] = frozenset()
+    information: bytes | None = None
+    structured: Structured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +158,24 @@ def _local_names() -> dict[Name, Rcode]:
 
 _LOCAL = _local_names()
 _LOCALHOST = parse("localhost")
-_DISCOVERY = parse("_dns.resolver.arpa")
+_RESOLVER, _DISCOVERY = parse("resolver.arpa"), parse("_dns.resolver.arpa")
 _OPT, _OPT_DO = dnswrite.opt(PAYLOAD, do=False), dnswrite.opt(PAYLOAD, do=True)
 _LOOPBACK = {_A: IPv4Address("127.0.0.1").packed, _AAAA: IPv6Address("::1").packed}
 
 
-def screen(wire: bytes) -> dns.Query | Reply | None:
-    """Whether these octets are a query to go on with; an error to send; or None: no answer at all."""
+def screen(wire: bytes, *, unasked: bool = False) -> dns.Query | Reply | None:
+    """Whether these octets are a query to go on with; an error to send; or None: no answer at all.
+
+    unasked: a query for a cookie alone, without a question, is one (RFC 7873 §5.4).
+    """
     if not dns.is_query(wire):
         return None
     if dns.opcode(wire):
         return Reply(dnswrite.error(wire, Rcode.NOTIMP), Outcome.NOTIMP)
     try:
-        query = dns.read_query(wire)
+        query = dns.read_query(wire, unasked=unasked)
+        if not query.question and (query.edns is None or read_cookie(query.edns.options) is None):
+            raise Malformed("question section: no question, and no cookie")
     except Malformed:
         return Reply(dnswrite.error(wire, Rcode.FORMERR), Outcome.FORMERR)
     if query.edns is not None and query.edns.version:
@@ -159,6 +183,16 @@ def screen(wire: bytes) -> dns.Query | Reply | None:
     if query.signed or query.qtype in _TRANSFERS:
         return _error(query, Rcode.REFUSED, Outcome.REFUSED, EDE_PROHIBITED)
     return query
+
+
+def malformed(query: dns.Query) -> Reply:
+    """The answer to a query with an option that is none."""
+    return _error(query, Rcode.FORMERR, Outcome.FORMERR)
+
+
+def cookie_alone(query: dns.Query, *, good: bool) -> Reply:
+    """The answer to a query without a question (RFC 7873 §5.4). good: its cookie is ours, or it has none of us yet."""
+    return _error(query, Rcode.NOERROR if good else Rcode.BADCOOKIE, Outcome.LOCAL)
 
 
 def outside(query: dns.Query) -> Reply:
@@ -293,12 +327,29 @@ def _error(query: dns.Query, rcode: int, outcome: Outcome, ede: int | None = Non
 def _reason(query: dns.Query, manners: Manners) -> ReplyEdns | None:
     if query.edns is None:
         return None
-    return ReplyEdns(PAYLOAD, query.edns.do, (dnswrite.ede(manners.ede_code, manners.ede_text),))
+    return ReplyEdns(PAYLOAD, query.edns.do, (dnswrite.ede(manners.ede_code, _text(query, manners)),))
+
+
+def asks_for_structure(query: dns.Query, manners: Manners) -> bool:
+    """Whether the client wants to be told in a form that a program reads."""
+    wanted = manners.structured
+    return wanted is not None and query.edns is not None and (wanted.option, b"") in query.edns.options
+
+
+def _text(query: dns.Query, manners: Manners) -> str:
+    """EXTRA-TEXT of a refusal: for a person, or for a program that asks for it; as much as surely fits."""
+    if manners.structured is None or not asks_for_structure(query, manners):
+        return manners.ede_text
+    room = udp_limit(query) - len(query.question) - len(manners.mname) - len(manners.rname) - _AROUND_TEXT
+    full, short = manners.structured.full, manners.structured.short
+    return full if len(full.encode()) <= room else short
 
 
 def _blocked(query: dns.Query, verdict: Verdict, manners: Manners) -> Reply:
     answer = verdict.answer
     ede = manners.ede_code if query.edns is not None else None
+    if answer in (Answer.NULL, Answer.SINKHOLE) and asks_for_structure(query, manners):
+        answer = Answer.NODATA  # a forged answer and a structured error exclude each other, and the name exists
     if answer in (Answer.NULL, Answer.SINKHOLE):
         wire = _pointed(query, answer, manners)
         return Reply(wire, Outcome.BLOCKED, verdict, answer, None, ede)
@@ -312,7 +363,7 @@ def _blocked(query: dns.Query, verdict: Verdict, manners: Manners) -> Reply:
         rname=manners.rname,
         edns_payload=PAYLOAD,
         ede_code=manners.ede_code,
-        ede_text=manners.ede_text,
+        ede_text=_text(query, manners),
     )
     return Reply(wire, Outcome.BLOCKED, verdict, answer, None, ede)
 
@@ -348,31 +399,34 @@ def _pointed(query: dns.Query, answer: Answer, manners: Manners) -> bytes:
 
 def _answered_here(query: dns.Query, client: Client, manners: Manners) -> Reply | None:
     qname = query.qname
+    informs = query.qtype == RRType.RESINFO and manners.information is not None
+    if informs and (qname in manners.names or qname == _RESOLVER):
+        record = dnswrite.record(dnswrite.pointer(0), RRType.RESINFO, manners.block_ttl, manners.information or b"")
+        return Reply(_records(query, record, 1), Outcome.LOCAL)
     owner = qname
     while owner not in _LOCAL:
         size = owner[0]
         if not size:
             return None
         owner = owner[size + 1 :]
-    edns = None if query.edns is None else ReplyEdns(PAYLOAD, query.edns.do)
     at = dnswrite.pointer(len(qname) - len(owner))
     if owner == _LOCALHOST and query.qtype in _LOOPBACK:
         record = dnswrite.record(dnswrite.pointer(0), query.qtype, manners.block_ttl, _LOOPBACK[query.qtype])
-        wire = dnswrite.reply(query.id, query.flags, query.question, Rcode.NOERROR, answer=record, ancount=1, edns=edns)
+        wire = _records(query, record, 1)
     elif qname == _DISCOVERY and query.qtype == RRType.SVCB and (designated := manners.designated.get(client.realm)):
         records = [dnswrite.record(dnswrite.pointer(0), RRType.SVCB, manners.block_ttl, data) for data in designated]
-        wire = dnswrite.reply(
-            query.id,
-            query.flags,
-            query.question,
-            Rcode.NOERROR,
-            answer=b"".join(records),
-            ancount=len(records),
-            edns=edns,
-        )
+        wire = _records(query, b"".join(records), len(records))
     else:
         wire = _negative(query, _LOCAL[owner], at, manners)
     return Reply(wire, Outcome.LOCAL)
+
+
+def _records(query: dns.Query, records: bytes, count: int) -> bytes:
+    """An answer of our own records."""
+    edns = None if query.edns is None else ReplyEdns(PAYLOAD, query.edns.do)
+    return dnswrite.reply(
+        query.id, query.flags, query.question, Rcode.NOERROR, answer=records, ancount=count, edns=edns
+    )
 
 
 def _negative(query: dns.Query, rcode: int, owner: bytes, manners: Manners) -> bytes:
@@ -388,9 +442,7 @@ def _chaos(query: dns.Query, manners: Manners) -> Reply:
         return _error(query, Rcode.REFUSED, Outcome.REFUSED)
     text = manners.chaos.encode()[:255]
     record = dnswrite.record(dnswrite.pointer(0), RRType.TXT, 0, bytes((len(text),)) + text, RRClass.CH)
-    edns = None if query.edns is None else ReplyEdns(PAYLOAD, query.edns.do)
-    wire = dnswrite.reply(query.id, query.flags, query.question, Rcode.NOERROR, answer=record, ancount=1, edns=edns)
-    return Reply(wire, Outcome.LOCAL)
+    return Reply(_records(query, record, 1), Outcome.LOCAL)
 
 
 def _under(name: Name, ancestor: Name) -> bool:

@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-from enforcer.resolver.handler import Clock
+from enforcer.resolver.conduct import Clock
 
 
 def wall_ms() -> int:

@@ -1,18 +1,21 @@
 """From the configuration to what the resolver is made of."""
 
+import json
 import os
 from pathlib import Path
 
 from enforcer.config.model import Config
-from enforcer.config.resolver import Demand, Listener, Outside, Strategy, UnknownToken
+from enforcer.config.resolver import Demand, Language, Listener, Outside, Strategy, UnknownToken
 from enforcer.config.values import Upstream
-from enforcer.decide.dns import Manners
+from enforcer.decide.cookies import Cookies, read_secrets
+from enforcer.decide.dns import Manners, Structured
 from enforcer.decide.local import LocalRecords
+from enforcer.errors import Unavailable
 from enforcer.policy.names import parse
 from enforcer.resolver.admission import Admission
 from enforcer.resolver.clients import Realm
+from enforcer.resolver.conduct import Conduct
 from enforcer.resolver.credentials import Credentials, TlsFiles
-from enforcer.resolver.handler import Conduct
 from enforcer.resolver.pace import Pace
 from enforcer.resolver.upstream import Manner, nameservers
 from enforcer.wire.doh import PATH as DOH_PATH
@@ -34,12 +37,62 @@ def conduct_of(config: Config) -> Conduct:
             sinkhole=resolver.sinkhole,
             chaos=resolver.chaos,
             designated=designated_of(config),
+            names=frozenset(
+                parse(listener.server_name) for listener in resolver.listeners if listener.server_name is not None
+            ),
+            information=information_of(config),
+            structured=structured_of(config),
         ),
         drop_outside=resolver.outside is Outside.DROP,
         name_clients=config.policy.notice.monitoring_notice_acknowledged,
         max_ttl=resolver.cache.max_ttl,
         local=LocalRecords(resolver.local.records),
+        cookies=cookies_of(config),
+        forwarders=resolver.limits.trusted_forwarders,
+        device_options=resolver.limits.device_options,
+        prefetch=resolver.cache.prefetch,
     )
+
+
+def cookies_of(config: Config) -> Cookies | None:
+    """DNS cookies, where there is a secret for them. Raises Unavailable for a file that has none."""
+    path = config.resolver.cookies.secret_file
+    if path is None:
+        return None
+    try:
+        return Cookies(read_secrets(path.read_text(encoding="ascii")))
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise Unavailable(f"{path}: no cookie secrets ({said})") from None
+
+
+def information_of(config: Config) -> bytes | None:
+    """The RDATA of our RESINFO record (RFC 9606): which errors clients may be told, and where to read more."""
+    resolver = config.resolver
+    if resolver.info_url is None:
+        return None
+    errors = ",".join(map(str, sorted({resolver.ede.code, 18, 22, 23})))
+    return b"".join(
+        bytes((len(each),)) + each.encode() for each in (f"exterr={errors}", f"infourl={resolver.info_url}")
+    )
+
+
+def structured_of(config: Config) -> Structured | None:
+    """The error for programs, where an option asks for it. Its keys are those of the draft, in the order of use."""
+    wanted, notice = config.resolver.ede.structured, config.policy.notice
+    if wanted.option is None:
+        return None
+    justification = notice.fr if wanted.language is Language.FRENCH else notice.en
+    short: dict[str, object] = {} if notice.contact is None else {"c": [notice.contact]}
+    short["s"] = wanted.sub_error
+    full = {**short, "l": str(wanted.language), "j": justification}
+    if wanted.organization is not None:
+        full["o"] = wanted.organization
+    return Structured(wanted.option, _json(full), _json(short if notice.contact else full))
+
+
+def _json(values: dict[str, object]) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
 def realms_of(config: Config, listener: Listener) -> tuple[Realm, ...]:

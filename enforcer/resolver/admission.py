@@ -50,3 +50,16 @@ class Admission:
         if token is not None and token_hash(token) in self.hashes:
             return Standing.PROVEN
         return Standing.STRICTEST if self.strictest else Standing.REFUSED
+
+
+def shown(standing: Standing, token: str | None, certificate: bytes | None) -> str | None:
+    """What a client has shown of itself, as a record's `Entry` has it; None where it has shown nothing that counts.
+
+    certificate: SHA-256 of its verified certificate, which says more than a token that anybody may have copied.
+    """
+    if certificate is not None:
+        return f"certificate:{certificate.hex()}"
+    if token is None or standing is not Standing.PROVEN:
+        return None
+    hashed = token_hash(token)
+    return None if hashed is None else f"token:{hashed.hex()}"

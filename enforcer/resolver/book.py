@@ -30,7 +30,8 @@ class Book:
         self._wall_ms = wall_ms
         self._ruleset = ""
         self._generation = spool.generation
-        self._rows: dict[bytes, Rows] = {}  # those that have a row in the spool's segment, by what they share
+        # Those that have a row in the spool's segment, by what they share and what their clients have shown.
+        self._rows: dict[tuple[bytes, str | None], Rows] = {}
 
     def follow(self, ruleset: str, *, name_clients: bool) -> None:
         """Another policy is in force."""
@@ -62,7 +63,11 @@ class Book:
         if block is None:
             return None
         encoded = encode_block(block)
-        return self._rows.get(encoded) or Rows(encoded)
+        return self._rows.get((encoded, None)) or Rows(encoded)
+
+    def shown(self, rows: Rows, shown: str) -> Rows:
+        """Where the same attempts are counted of clients that have shown this of themselves."""
+        return self._rows.get((rows.encoded, shown)) or Rows(rows.encoded, shown)
 
     def record(self, rows: Rows, client: int | bytes, address: str, port: int) -> None:
         """Count one attempt of a client in the spool, before its answer leaves."""
@@ -70,11 +75,12 @@ class Book:
         if not self.name_clients:
             client = b""
         spool = self._spool
-        rows = self._rows.get(rows.encoded, rows)
+        key = rows.encoded, rows.shown
+        rows = self._rows.get(key, rows)
         row = rows.by_client.get(client, NO_ROW)
         if row != NO_ROW and spool.repeat(row, now_ms):
             return
-        entry = with_client(rows.encoded, address if self.name_clients else None, port)
+        entry = with_client(rows.encoded, address if self.name_clients else None, port, rows.shown)
         try:
             row = spool.open(entry, now_ms)
         except OSError:  # of the file system: that must not stop the answers
@@ -83,7 +89,7 @@ class Book:
         if row == NO_ROW:
             self._words[word("attempts_dropped", spool.full or "disk_full")] += 1
             return
-        self._rows.setdefault(rows.encoded, rows).by_client[client] = row
+        self._rows.setdefault(key, rows).by_client[client] = row
 
     def _forget(self) -> None:
         """When the spool has begun another segment, the rows' numbers mean nothing any more."""

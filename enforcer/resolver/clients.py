@@ -64,9 +64,13 @@ class Known:
 
 @dataclass(slots=True, eq=False)
 class Rows:
-    """The spool rows of one attempt, by client. encoded: the entry's part that all clients share."""
+    """The spool rows of one attempt, by client. encoded: the entry's part that all clients share.
+
+    shown: what these clients have shown of themselves, as an `Entry` has it; None for nothing.
+    """
 
     encoded: bytes
+    shown: str | None = None
     by_client: dict[int | bytes, int] = field(default_factory=dict)
 
 

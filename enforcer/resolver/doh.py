@@ -96,15 +96,15 @@ class _Connection(Stream):
         if isinstance(asked, int):
             reply.error(asked)
             return
-        standing = self.standing
+        standing, token = self.standing, self.token
         if asked.token is not None:
             credentials = self._path.credentials
-            standing = Standing.REFUSED
+            standing, token = Standing.REFUSED, asked.token
             if credentials is not None:
-                standing = credentials.admission.standing(asked.token, certified=self.certified)
+                standing = credentials.admission.standing(token, certified=self.certificate is not None)
         if standing is Standing.REFUSED:
             reply.error(404)
-        elif not self.ask(asked.wire, standing, reply.message):
+        elif not self.ask(asked.wire, standing, token, reply.message):
             reply.error(503)
 
     def _may_ask(self) -> bool:

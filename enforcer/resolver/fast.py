@@ -14,7 +14,8 @@ from enforcer.attempts.spool import R_FIRST, R_LAST, R_SECOND, Spool
 from enforcer.counters import Transport
 from enforcer.orders import Orders
 from enforcer.resolver.clients import Directory, Group, Rendered
-from enforcer.resolver.handler import Clock, Handler, Silence, Waiter
+from enforcer.resolver.conduct import Clock
+from enforcer.resolver.handler import Handler, Silence, Waiter
 from enforcer.resolver.mmsg import BATCH, PLACE, Way, batch_for, source_of, whom
 from enforcer.resolver.pace import Pace
 from enforcer.resolver.tally import Tally, bucket
@@ -145,7 +146,8 @@ class UdpPath:
         """Decide on what was not rendered before."""
         at = index * PLACE
         wire = self._batch.buffer[at : at + length]
-        answer = self._handler.answer(wire, self._groups[client], Transport.UDP, partial(self._waiter, index, client))
+        waiter = partial(self._waiter, index, client)
+        answer = self._handler.answer(wire, self._groups[client], Transport.UDP, waiter, client=client)
         return answer if isinstance(answer, Silence) else answer[0]
 
     def _waiter(self, index: int, client: int | bytes) -> Waiter:

@@ -7,7 +7,6 @@ Identical questions on their way are asked once. An error of ours becomes SERVFA
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
@@ -18,18 +17,22 @@ from enforcer.attempts.spool import Spool
 from enforcer.counters import Transport, word
 from enforcer.decide import dns as decide
 from enforcer.decide.cache import Cache, Cached, Failures, cacheable, stale_wire
-from enforcer.decide.dns import Ech, Manners, Outcome, Reply
-from enforcer.decide.local import LocalRecords
+from enforcer.decide.cookies import COOKIE
+from enforcer.decide.dns import Ech, Outcome, Reply
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
 from enforcer.policy.verdict import Action, Client, Verdict
 from enforcer.resolver.book import Book
 from enforcer.resolver.clients import Group, Known, Rendered, Rows
+from enforcer.resolver.conduct import Clock, Conduct
+from enforcer.resolver.mmsg import whom
+from enforcer.resolver.personal import Personal, personal
 from enforcer.resolver.tally import bucket
 from enforcer.resolver.upstream import Answer as Answered
 from enforcer.resolver.upstream import Failure, Question, Upstreams
 from enforcer.wire import dns
 from enforcer.wire.dnscut import bare
+from enforcer.wire.dnsoptions import with_option
 from enforcer.wire.name import Name, parents
 
 KNOWN_MAX = 50_000  # rendered answers a group; when there are more, they are rendered anew
@@ -40,30 +43,6 @@ REFUSALS_A_SECOND = 200  # to strangers; those above it get nothing
 SETTLED_S = 60  # what matched a rule is judged anew this often, so that a rule can expire
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time, as it is handed to a worker. wall_ms: since 1970. steady: seconds that only grow."""
-
-    wall_ms: Callable[[], int]
-    steady: Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Conduct:
-    """How the resolver behaves; a reload may change all of it.
-
-    drop_outside: a client that no realm serves gets nothing, instead of REFUSED. name_clients: the users have been
-    told, so a client's address may be written down. max_ttl: the most seconds that an answer is kept. local: names that
-    are answered here, behind policy.
-    """
-
-    manners: Manners
-    drop_outside: bool
-    name_clients: bool
-    max_ttl: int
-    local: LocalRecords = field(default_factory=lambda: LocalRecords(()))
 
 
 class Silence(Enum):
@@ -139,15 +118,23 @@ class Handler:
         self._words[self._w_bytes] = self._cache.bytes
 
     def answer(
-        self, wire: bytes, group: Group, transport: Transport, waiter: Callable[[], Waiter]
+        self,
+        wire: bytes,
+        group: Group,
+        transport: Transport,
+        waiter: Callable[[], Waiter],
+        *,
+        client: int | bytes,
+        shown: str | None = None,
     ) -> tuple[Rendered, bytes] | Silence:
         """Answer a message: what is known of the answer, and the whole of it.
 
-        transport: how it came. waiter: makes the way back, where the answer must wait.
+        transport: how it came. waiter: makes the way back, where the answer must wait. client: its address, as
+        `mmsg.whom` reads it. shown: what it has shown of itself, as an `Entry` has it.
         """
         query: dns.Query | None = None
         try:
-            screened = decide.screen(wire)
+            screened = decide.screen(wire, unasked=self._conduct.cookies is not None)
             if screened is None:
                 return Silence.NEVER
             if isinstance(screened, Reply):
@@ -155,7 +142,9 @@ class Handler:
                     return Silence.NEVER  # a stranger's malformed message is not worth an answer
                 return self._once(screened, None, transport)
             query = screened
-            return self._answer(query, wire, group, transport, waiter)
+            if group.client is None or (shown is None and (query.edns is None or not query.edns.options)):
+                return self._answer(query, wire, group, transport, waiter)
+            return self._personally(query, wire, group, transport, waiter, client=client, shown=shown)
         except Exception as error:  # noqa: BLE001 (a bug of ours must not let a name through, nor take the worker down)
             _report(error)
             return Silence.NEVER if query is None else self._broken(query)
@@ -163,6 +152,47 @@ class Handler:
     def record(self, rows: Rows, client: int | bytes, address: str, port: int) -> None:
         """Count one attempt of a client in the spool, before its answer leaves."""
         self._book.record(rows, client, address, port)
+
+    def _personally(
+        self,
+        query: dns.Query,
+        wire: bytes,
+        group: Group,
+        transport: Transport,
+        waiter: Callable[[], Waiter],
+        *,
+        client: int | bytes,
+        shown: str | None,
+    ) -> tuple[Rendered, bytes] | Silence:
+        """As `answer`, for a query with options, or of a client that has shown something of itself."""
+        try:
+            own = personal(query, whom(client), self._conduct, self._clock.wall_ms() // 1000, shown)
+        except Malformed:
+            return self._once(decide.malformed(query), query, transport)
+        complete = partial(self._completed, query, transport, own)
+        if not query.question:
+            return complete(*self._once(decide.cookie_alone(query, good=own.known), query, transport))
+        if own.cookie is None and own.shown is None:
+            return self._answer(query, wire, group, transport, waiter)
+
+        def completing() -> Waiter:
+            give = waiter()
+            return lambda rendered, reply: give(*complete(rendered, reply))
+
+        answer = self._answer(query, wire, group, transport, completing)
+        return answer if isinstance(answer, Silence) else complete(*answer)
+
+    def _completed(
+        self, query: dns.Query, transport: Transport, own: Personal, rendered: Rendered, reply: bytes
+    ) -> tuple[Rendered, bytes]:
+        """An answer with what only this client gets, to be counted where clients have shown the same."""
+        lasts, tail, size, number, rows = rendered
+        if own.shown is not None and rows is not None:
+            rows = self._book.shown(rows, own.shown)
+        if own.cookie is not None:
+            reply = decide.fitted(with_option(reply, COOKIE, own.cookie), query, stream=transport.stream)
+            tail, size = reply[2:], len(reply)
+        return (lasts, tail, size, number, rows), reply
 
     def _judges(self, group: Group) -> tuple[Client, Policy]:
         """On whose behalf and by what is judged; strangers and the time before a policy never get so far."""
@@ -187,7 +217,7 @@ class Handler:
                 return Silence.NEVER
             return self._once(decide.outside(query), query, transport)
         question, variant = _question(query), _variant(query)
-        known = group.by_meaning.get(_meaning(query, transport, question))
+        known = group.by_meaning.get(self._meaning(query, transport, question))
         steady = self._clock.steady()
         if known is not None:
             answer = self._again(known, query, wire, group, steady)
@@ -204,6 +234,8 @@ class Handler:
             return self._given(own, given, query, group=group, observed=step.observed, transport=transport, wire=None)
         entry = self._cache.get(question, variant, steady)
         if entry is not None:
+            if self._conduct.prefetch and entry.is_due(steady):
+                self._prefetch(query)
             given = Outcome.CACHED
             return self._given(entry, given, query, group=group, observed=step.observed, transport=transport, wire=wire)
         self._words[self._w_miss] += 1
@@ -234,6 +266,8 @@ class Handler:
             tail = tail[:10] + query.question + tail[end:]
             return self._remembered((last, tail, size, number, rows), query, wire, group, known.transport)
         entry = self._cache.get(_question(query), _variant(query), steady)  # so that the cache knows of the use
+        if entry is not None and self._conduct.prefetch and entry.is_due(steady):
+            self._prefetch(query)
         if entry is None or known.entry is None or known.entry() is not entry:
             return None
         reply = decide.fitted(_shown(entry, query, group, steady), query, stream=known.transport.stream)
@@ -266,12 +300,16 @@ class Handler:
         group: Group,
     ) -> tuple[Rendered, bytes]:
         """An answer of our own, which does not depend on time until it is judged anew."""
-        meaning = _meaning(query, transport, _question(query))
+        meaning = self._meaning(query, transport, _question(query))
         message = decide.fitted(reply.wire, query, stream=transport.stream)
         number = bucket(query.qtype, reply.outcome)
         rendered = (lasts, message[2:], len(message), number, rows)
         self._learn(group, meaning, Known(number, rows, rendered, None, lasts, transport))
         return self._remembered(rendered, query, wire, group, transport)
+
+    def _meaning(self, query: dns.Query, transport: Transport, question: bytes) -> tuple[bytes, int, int]:
+        structured = decide.asks_for_structure(query, self._conduct.manners)
+        return _meaning(query, transport, question, structured=structured)
 
     def _learn(self, group: Group, meaning: tuple[bytes, int, int], known: Known) -> None:
         if len(group.by_meaning) >= KNOWN_MAX:
@@ -334,7 +372,7 @@ class Handler:
             lasts = FOREVER if rows is None else int(steady) + SETTLED_S
             self._learn(
                 group,
-                _meaning(query, transport, _question(query)),
+                self._meaning(query, transport, _question(query)),
                 Known(number, rows, None, ref(entry), lasts, transport),
             )
         return (0, message[2:], len(message), number, rows), message
@@ -352,7 +390,16 @@ class Handler:
             pending.append(waiting)
             return
         self._pending[key] = [waiting]
-        query = waiting.query
+        self._send(key, waiting.query)
+
+    def _prefetch(self, query: dns.Query) -> None:
+        """Ask again for what is about to expire, for those who will ask; nobody waits for it."""
+        key = _question(query), _variant(query)
+        if key not in self._pending and not self._failures.blocked(*key, self._clock.steady()):
+            self._pending[key] = []
+            self._send(key, query)
+
+    def _send(self, key: tuple[bytes, int], query: dns.Query) -> None:
         do = query.edns is not None and query.edns.do
         question = Question(query.qname, query.qtype, query.qclass, do, query.cd)
         self._asked_for(query.qname).ask(question, partial(self._done, key))
@@ -465,8 +512,10 @@ def _variant(query: dns.Query) -> int:
     return do << 1 | query.cd
 
 
-def _meaning(query: dns.Query, transport: Transport, question: bytes) -> tuple[bytes, int, int]:
+def _meaning(query: dns.Query, transport: Transport, question: bytes, *, structured: bool) -> tuple[bytes, int, int]:
     """All of a query that its answer depends on, but for the letter case: what is asked, flags, EDNS and transport."""
     edns = query.edns
     manner = 0 if edns is None else decide.udp_limit(query) << 3 | edns.do << 2 | 1 << 20
+    if structured:
+        manner |= 1 << 21
     return question, query.flags & 0x0130, manner | transport

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import hashlib
 import socket
 import ssl
 from abc import ABC, abstractmethod
@@ -15,10 +16,12 @@ from ipaddress import ip_address
 
 from enforcer.counters import Transport
 from enforcer.policy.verdict import Address
+from enforcer.resolver import admission
 from enforcer.resolver.admission import Standing
 from enforcer.resolver.clients import Directory, Rendered
+from enforcer.resolver.conduct import Clock
 from enforcer.resolver.credentials import Credentials
-from enforcer.resolver.handler import Clock, Handler, Silence, Waiter
+from enforcer.resolver.handler import Handler, Silence, Waiter
 from enforcer.resolver.tally import Tally, bucket
 from enforcer.wire.dnsoptions import NONE, wishes, with_options
 
@@ -92,7 +95,8 @@ class Stream(asyncio.Protocol, ABC):
         self._writable = True
         self._half_closed = False
         self._encrypted = False
-        self.certified = False
+        self.certificate: bytes | None = None  # SHA-256 of the client's, in DER, once verified
+        self.token: str | None = None
         self.standing = Standing.BY_ADDRESS
         self.active = 0.0
         self.waiting = 0
@@ -122,10 +126,11 @@ class Stream(asyncio.Protocol, ABC):
         secured = transport.get_extra_info("ssl_object")
         if path.credentials is not None and isinstance(secured, ssl.SSLObject):
             self._encrypted = True
-            self.certified = bool(secured.getpeercert())
-            admission = path.credentials.admission
-            token = admission.token_of(path.credentials.server_name(secured))
-            self.standing = admission.standing(token, certified=self.certified)
+            certificate = secured.getpeercert(binary_form=True)
+            self.certificate = None if certificate is None else hashlib.sha256(certificate).digest()
+            demanded = path.credentials.admission
+            self.token = demanded.token_of(path.credentials.server_name(secured))
+            self.standing = demanded.standing(self.token, certified=self.certificate is not None)
         if len(path.connections) > path.limits.clients or path.of_client[self._address] > path.limits.per_client:
             self.end()
 
@@ -165,9 +170,10 @@ class Stream(asyncio.Protocol, ABC):
         self._writable = True
         self.read_on()
 
-    def ask(self, wire: bytes, standing: Standing, reply: Callable[[bytes], None]) -> bool:
+    def ask(self, wire: bytes, standing: Standing, token: str | None, reply: Callable[[bytes], None]) -> bool:
         """Ask on behalf of the client; False when there will be no answer. reply: writes it, now or later.
 
+        token: the one that the standing is due to, if any.
         What was blocked is recorded, and all of it counted, before the answer leaves.
         """
         path = self._path
@@ -199,7 +205,8 @@ class Stream(asyncio.Protocol, ABC):
 
             return give
 
-        answer = path.handler.answer(wire, group, path.transport, waiter)
+        shown = admission.shown(standing, token, self.certificate)
+        answer = path.handler.answer(wire, group, path.transport, waiter, client=self._address.packed, shown=shown)
         if answer is Silence.NEVER:
             path.tallies[self._family].add((_DROPPED,), 0.0)
             return False
@@ -274,7 +281,7 @@ class _Connection(Stream):
                 break
             wire = bytes(buffered[2:end])
             del buffered[:end]
-            if not self.ask(wire, self.standing, self._send):
+            if not self.ask(wire, self.standing, self.token, self._send):
                 self.end()  # whoever sends that over TCP does not speak DNS, or is not served
         self._reading = False
         self._flow()

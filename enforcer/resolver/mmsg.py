@@ -61,9 +61,11 @@ def source_of(way: Way) -> tuple[str, int]:
 
 
 def whom(client: int | bytes) -> IPv4Address | IPv6Address:
-    """The address behind a client key: an IPv4 address as an integer of the machine's order, an IPv6 one as octets."""
+    """The address behind a client key: an IPv4 address as an integer of the machine's order, any as its octets."""
     if isinstance(client, int):
         return IPv4Address(client.to_bytes(4, sys.byteorder))
+    if len(client) == 4:
+        return IPv4Address(client)
     address = IPv6Address(client)
     return address.ipv4_mapped or address
 

@@ -166,8 +166,10 @@ def opcode(wire: bytes) -> int:
     return wire[2] >> 3 & 0xF
 
 
-def read_query(wire: bytes) -> Query:
+def read_query(wire: bytes, *, unasked: bool = False) -> Query:
     """Read a query of opcode 0; octets after the last counted record are ignored.
+
+    unasked: take one without a question too, which has the root's name and type 0, and an empty `question`.
 
     Raises Malformed where FORMERR is the answer: another number of questions than one (RFC 9619), a name that is no
     name, a section cut short, and an OPT record that is the second, is outside of the additional section or is not
@@ -175,12 +177,14 @@ def read_query(wire: bytes) -> Query:
     """
     try:
         number, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(wire)
-        if questions != 1:
+        qname, qtype, qclass, end = b"\0", 0, 0, 12
+        if questions == 1:
+            end = skip_name(wire, 12)
+            qtype, qclass = _QUESTION.unpack_from(wire, end)
+            qname = wire[12:end].lower()
+            end += 4
+        elif questions or not unasked:
             raise Malformed(f"question section: {questions} questions instead of one")
-        end = skip_name(wire, 12)
-        qtype, qclass = _QUESTION.unpack_from(wire, end)
-        qname = wire[12:end].lower()
-        end += 4
         question = wire[12:end]
         edns, signed = None, False
         if answers or authorities or additionals:

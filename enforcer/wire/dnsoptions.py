@@ -1,4 +1,4 @@
-"""EDNS options that belong to a stream: padding (RFC 7830, RFC 8467) and keepalive (RFC 7828)."""
+"""EDNS options that a reply is given last: cookies; of a stream padding (RFC 7830, 8467) and keepalive (RFC 7828)."""
 
 from typing import NamedTuple
 
@@ -34,6 +34,16 @@ def wishes(wire: bytes) -> Wishes:
         return NONE
     codes = {code for code, data in edns.options if code != _KEEPALIVE or not data}
     return Wishes(_PADDING in codes, _KEEPALIVE in codes)
+
+
+def with_option(reply: bytes, code: int, data: bytes) -> bytes:
+    """A reply of ours with one option more; unchanged without EDNS."""
+    found = read_response(reply).opt
+    if found is None or found.end != len(reply):
+        return reply
+    before = reply[:10] + (int.from_bytes(reply[10:12]) - 1).to_bytes(2) + reply[12 : found.at]
+    options = (*found.edns.options, (code, data))
+    return with_opt(before, opt(found.edns.payload, do=found.edns.do, rcode_high=found.rcode_high, options=options))
 
 
 def with_options(reply: bytes, *, keepalive_s: float | None, padded: bool) -> bytes:

@@ -34,7 +34,12 @@ def test_what_is_shown_loads_to_the_same(configured: Configured, load_text: Call
 def test_defaults_are_shown(configured: Configured) -> None:
     shown = yaml.safe_load(show(configured({})))
     assert shown["resolver"]["upstreams"] == "auto"
-    assert shown["resolver"]["cache"] == {"max_bytes": "256MB", "max_ttl": 86400, "serve_stale": False}
+    assert shown["resolver"]["cache"] == {
+        "max_bytes": "256MB",
+        "max_ttl": 86400,
+        "serve_stale": False,
+        "prefetch": True,
+    }
     assert shown["realms"][0]["mode"] == "enforce"
     assert shown["policy"]["notice"]["fr"] == "Bloqué par la politique de l’organisation"
 

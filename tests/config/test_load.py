@@ -180,7 +180,16 @@ SECRETS = ("hec-token", "elastic-key", "kafka-password")
 
 def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -> None:
     text = (ROOT / "deploy" / "enforcer.yaml").read_text(encoding="utf-8")
-    for file in ("devices.csv", "dns.pem", "dns.key", "devices-ca.pem", "tokens.txt", "ca.pem", *SECRETS):
+    for file in (
+        "devices.csv",
+        "dns.pem",
+        "dns.key",
+        "devices-ca.pem",
+        "tokens.txt",
+        "ca.pem",
+        "cookie.secret",
+        *SECRETS,
+    ):
         (tmp_path / file).touch()
     (tmp_path / "enforcer.yaml").write_text(COMMENTED_KEY.sub(r"\1\2", text), encoding="utf-8")
     config = load(tmp_path / "enforcer.yaml", shipped, {})
@@ -191,6 +200,8 @@ def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -
     assert config.realms[1].networks == ()
     assert config.resolver.listeners[2].demands_proof
     assert config.resolver.sinkhole
+    assert config.resolver.ede.structured.option == 65400
+    assert config.resolver.limits.device_options == (65001, 65074)
     assert config.resolver.chaos == "enforcer"
     assert config.identity.inventory is not None
     assert [sink.label for sink in config.attempts.sinks] == ["soc", "splunk", "elastic", "kafka", "file"]

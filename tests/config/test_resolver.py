@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 import pytest
 
 from enforcer.config.model import Config
-from enforcer.config.resolver import Demand, Outside, Strategy, UnknownToken
+from enforcer.config.resolver import Demand, Language, Outside, Strategy, UnknownToken
 from enforcer.config.values import Endpoint, Upstream
 from enforcer.decide.dns import Ech
 from enforcer.policy.rules import Answer
@@ -40,15 +40,22 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured) -> 
         "sinkhole": (),
         "block_ttl": 60,
         "soa": {"mname": "policy.invalid", "rname": "hostmaster.invalid"},
-        "ede": {"code": 15, "text": None},
+        "ede": {
+            "code": 15,
+            "text": None,
+            "structured": {"option": None, "sub_error": 5, "language": Language.ENGLISH, "organization": None},
+        },
         "ech": Ech.STRIP,
-        "cache": {"max_bytes": "256MB", "max_ttl": 86_400, "serve_stale": False},
+        "cache": {"max_bytes": "256MB", "max_ttl": 86_400, "serve_stale": False, "prefetch": True},
+        "cookies": {"secret_file": None},
+        "info_url": None,
         "local": {"forward": {}, "records": ()},
         "nat64": ("64:ff9b::/96",),
         "limits": {
             "per_client_qps": 50,
             "burst": 200,
             "trusted_forwarders": (),
+            "device_options": (),
             "tcp_per_client": 20,
             "tcp_clients": 1000,
             "tcp_idle_s": 10.0,
@@ -87,3 +94,23 @@ def test_automatic_upstreams_are_none_named(configured: Configured, value: objec
 @pytest.mark.parametrize("value", ["auto", "null", "~", ""])
 def test_an_automatic_number_of_workers_is_none(configured: Configured, value: object) -> None:
     assert configured({"resolver.workers": value}).resolver.workers is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (
+            "resolver.limits.device_options",
+            [8],
+            "is no option that tells of a device; write 65001, 65073, 65074 or 20292",
+        ),
+        ("resolver.info_url", "http://it.dept.example", 'is not a URL; write one, as in "https://it.dept.example/dns"'),
+        ("resolver.cookies.secret_file", "none.secret", "is not a file"),
+        ("resolver.ede.structured.language", "de", "is not a choice here"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    refused: Callable[[Changes], list[str]], path: str, value: object, said: str
+) -> None:
+    (told,) = refused({path: value})
+    assert said in told

@@ -92,7 +92,6 @@ def test_lists_of_sections_are_not_empty(refused: Refused, section: str) -> None
     "path",
     [
         *("console", "policy.require_signature"),
-        "resolver.cache.prefetch",
         *("identity.radius", "identity.leases"),
     ],
 )

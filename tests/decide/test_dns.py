@@ -551,3 +551,27 @@ def test_ddr_a_client_is_told_of_the_encrypted_ways_to_ask_in_its_realm_alone() 
         assert isinstance(reply, Reply)
         message = dns.message.from_wire(reply.wire)
         assert (message.rcode(), message.answer) == (dns.rcode.NOERROR, [])
+
+
+@pytest.mark.parametrize("name", ["resolver.arpa", "DNS.example", "other.example"])
+def test_resinfo_rfc_9606_tells_of_us_under_our_names_alone(name: str) -> None:
+    said = b"\x09exterr=15\x13infourl=https://x/y"
+    manners = replace(MANNERS, names=frozenset({parse("dns.example")}), information=said)
+    reply = begin(read_query(a_query(name, "TYPE261")), CLIENT, BANS, NOW, manners)
+    assert begin(read_query(a_query("dns.example", "A")), CLIENT, BANS, NOW, manners) == Ask()
+    if name == "other.example":
+        assert reply == Ask()
+        return
+    assert isinstance(reply, Reply)
+    assert reply.outcome is Outcome.LOCAL
+    (rrset,) = dns.message.from_wire(reply.wire).answer
+    assert (rrset.rdtype, rrset[0].to_wire()) == (261, said)
+    untold = begin(read_query(a_query(name, "TYPE261")), CLIENT, BANS, NOW, MANNERS)
+    assert not isinstance(untold, Reply) or dns.message.from_wire(untold.wire).answer == []
+
+
+def test_a_ban_goes_before_our_own_names() -> None:
+    manners = replace(MANNERS, names=frozenset({parse("chat.test")}), information=b"\0")
+    reply = begin(read_query(a_query("chat.test", "TYPE261")), CLIENT, BANS, NOW, manners)
+    assert isinstance(reply, Reply)
+    assert reply.outcome is Outcome.BLOCKED

@@ -24,7 +24,8 @@ from enforcer.policy.judge import Policy
 from enforcer.policy.names import parse
 from enforcer.policy.rules import Mode
 from enforcer.resolver.clients import Directory, Realm, Rendered
-from enforcer.resolver.handler import Clock, Conduct, Handler, Silence, Waiter
+from enforcer.resolver.conduct import Clock, Conduct
+from enforcer.resolver.handler import Handler, Silence, Waiter
 from enforcer.resolver.upstream import Answer, Done, Failure, Question, Upstreams
 from enforcer.wire.dns import read_response
 from tests.policy.made import NOW, a_list, a_policy
@@ -209,7 +210,9 @@ class Desk:
         self.orders = replace(self.orders, generation=generation, pauses=pauses, grants=grants)
         self.directory.follow(self.orders)
 
-    def ask(self, wire: bytes, client: str = PHONE, *, transport: Transport = Transport.UDP) -> bytes | None:
+    def ask(
+        self, wire: bytes, client: str = PHONE, *, transport: Transport = Transport.UDP, shown: str | None = None
+    ) -> bytes | None:
         """The answer, given now or later in the same call; None for none."""
         address = ip_address(client)
         now = NOW.fromtimestamp(self.hands.ms // 1000, NOW.tzinfo)
@@ -222,7 +225,10 @@ class Desk:
 
             return give
 
-        answer = self.handler.answer(wire, self.directory.group(address, now), transport, waiter)
+        packed = address.packed
+        answer = self.handler.answer(
+            wire, self.directory.group(address, now), transport, waiter, client=packed, shown=shown
+        )
         if isinstance(answer, Silence):
             return self.late[before] if len(self.late) > before else None
         rendered, reply = answer

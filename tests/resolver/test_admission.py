@@ -1,7 +1,7 @@
 import pytest
 
 from enforcer.devices.tokens import token_hash
-from enforcer.resolver.admission import Admission, Standing
+from enforcer.resolver.admission import Admission, Standing, shown
 
 TOKEN = "abcdefghijklmnop"
 KNOWN = frozenset({token_hash(TOKEN) or b""})
@@ -49,3 +49,21 @@ def test_what_is_shown_says_who_may_ask(
 
 def test_known_hashes_are_not_printed() -> None:
     assert "hashes" not in repr(Admission(hashes=KNOWN))
+
+
+@pytest.mark.parametrize(
+    ("standing", "token", "certificate", "expected"),
+    [
+        (Standing.BY_ADDRESS, None, None, None),
+        (Standing.PROVEN, TOKEN, None, f"token:{(token_hash(TOKEN) or b'').hex()}"),
+        (Standing.PROVEN, TOKEN.upper(), None, f"token:{(token_hash(TOKEN) or b'').hex()}"),
+        (Standing.STRICTEST, TOKEN, None, None),
+        (Standing.REFUSED, TOKEN, None, None),
+        (Standing.PROVEN, None, b"\1\2", "certificate:0102"),
+        (Standing.PROVEN, TOKEN, b"\1\2", "certificate:0102"),
+    ],
+)
+def test_what_is_shown_is_a_verified_certificate_or_a_known_token(
+    standing: Standing, token: str | None, certificate: bytes | None, expected: str | None
+) -> None:
+    assert shown(standing, token, certificate) == expected

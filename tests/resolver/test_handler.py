@@ -1,6 +1,8 @@
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -19,7 +21,8 @@ from hypothesis import strategies as st
 
 from enforcer.counters import Transport
 from enforcer.decide import dns as decide
-from enforcer.decide.dns import Ech
+from enforcer.decide.cookies import Cookies
+from enforcer.decide.dns import Ech, Structured
 from enforcer.orders import Grant, Pause
 from enforcer.policy.names import parse
 from enforcer.policy.rules import Mode
@@ -248,7 +251,9 @@ def test_u7_one_who_cannot_be_answered_does_not_keep_the_others_waiting(
 
         return give
 
-    desk.handler.answer(a_query("www.ok.test"), desk.directory.group(ip_address(PHONE), NOW), Transport.UDP, broken)
+    phone = ip_address(PHONE)
+    group = desk.directory.group(phone, NOW)
+    desk.handler.answer(a_query("www.ok.test"), group, Transport.UDP, broken, client=phone.packed)
     desk.ask(a_query("www.ok.test"))
     desk.upstreams.release()
     assert rcode(desk.late[0]) == "NOERROR"
@@ -755,3 +760,206 @@ def test_the_counts_of_all_rows_are_the_blocks_that_were_answered(
 
 def test_the_question_section_of_a_template_can_be_read() -> None:
     assert all(read_query(wire).qname for wire in TEMPLATES)
+
+
+# Prefetch
+
+
+def test_prefetch_asks_again_for_a_popular_answer_before_it_expires_and_nobody_waits(desk: Desk) -> None:
+    desk.conduct = replace(desk.conduct, prefetch=True)
+    desk.follow(BANS)
+    for _ in range(5):
+        desk.ask(a_query("www.ok.test"))
+    desk.hands.pass_s(271)
+    desk.upstreams.hold = True
+    assert rcode(desk.ask(a_query("www.ok.test"))) == "NOERROR"
+    assert desk.upstreams.asked == ["www.ok.test A"] * 2
+    desk.ask(a_query("www.ok.test"))
+    assert desk.upstreams.asked == ["www.ok.test A"] * 2, "it is asked for once"
+    desk.upstreams.release()
+    desk.hands.pass_s(100)
+    assert read(desk.ask(a_query("www.ok.test"))).answer[0].ttl == 200
+    assert len(desk.upstreams.asked) == 2
+    assert desk.counted("cache_requests", "miss") == 1
+
+
+@pytest.mark.parametrize(("uses", "after_s", "prefetch"), [(1, 271, True), (5, 200, True), (5, 271, False)])
+def test_prefetch_is_for_what_is_popular_and_about_to_expire_where_it_is_wanted(
+    desk: Desk, uses: int, after_s: float, prefetch: bool
+) -> None:
+    desk.conduct = replace(desk.conduct, prefetch=prefetch)
+    desk.follow(BANS)
+    for _ in range(uses):
+        desk.ask(a_query("www.ok.test"))
+    desk.hands.pass_s(after_s)
+    desk.ask(a_query("www.ok.test"))
+    assert len(desk.upstreams.asked) == 1
+
+
+def test_prefetch_that_fails_leaves_the_answer_until_it_expires(desk: Desk) -> None:
+    desk.conduct = replace(desk.conduct, prefetch=True)
+    desk.follow(BANS)
+    for _ in range(5):
+        desk.ask(a_query("www.ok.test"))
+    desk.hands.pass_s(275)
+    desk.upstreams.fails = Failure.SILENT
+    assert rcode(desk.ask(a_query("www.ok.test"))) == "NOERROR"
+    assert rcode(desk.ask(a_query("www.ok.test"))) == "NOERROR"
+    assert len(desk.upstreams.asked) == 2, "nor is it asked for again at once"
+
+
+# What is one client's alone
+
+
+SECRET = bytes(range(16))
+SINK = (ip_address("192.0.2.200"),)
+
+
+def with_options(name: str, *options: tuple[int, bytes], rtype: str = "A") -> bytes:
+    query = dns.message.make_query(name, rtype, id=7)
+    query.use_edns(options=[dns.edns.GenericOption(dns.edns.OptionType.make(code), data) for code, data in options])
+    return query.to_wire()
+
+
+def cookie_in(reply: bytes | None) -> bytes | None:
+    found = [option for option in read(reply).options if option.otype == dns.edns.OptionType.COOKIE]
+    return found[0].to_wire() if found else None
+
+
+@pytest.fixture
+def baker(desk: Desk) -> Desk:
+    desk.conduct = replace(desk.conduct, cookies=Cookies((SECRET,)))
+    desk.follow(BANS)
+    return desk
+
+
+@pytest.mark.parametrize("name", ["www.ok.test", "a.chat.test", "localhost"])
+def test_e8_every_answer_has_the_clients_cookie_and_ours_blocked_cached_or_late(baker: Desk, name: str) -> None:
+    cookie: bytes | None = None
+    for _ in range(3):
+        cookie = cookie_in(baker.ask(with_options(name, (10, b"12345678"))))
+        assert cookie is not None
+        assert cookie[:8] == b"12345678"
+        assert len(cookie) == 24
+        assert cookie_in(baker.ask(with_options(name, (10, cookie)))) == cookie
+        assert cookie_in(baker.ask(a_query(name, edns=True))) is None, "nobody else's"
+    assert cookie_in(baker.ask(with_options(name, (10, b"12345678")), TABLET)) != cookie
+
+
+@pytest.mark.parametrize("length", [0, 7, 9, 15, 41])
+def test_e8_another_length_is_formerr_where_there_are_cookies_and_ignored_where_not(baker: Desk, length: int) -> None:
+    query = with_options("www.ok.test", (10, bytes(length)))
+    assert rcode(baker.ask(query)) == "FORMERR"
+    baker.conduct = replace(baker.conduct, cookies=None)
+    baker.follow(BANS)
+    reply = baker.ask(query)
+    assert (rcode(reply), cookie_in(reply)) == ("NOERROR", None)
+
+
+@pytest.mark.parametrize(("server", "code"), [(b"", "NOERROR"), (bytes(16), "BADCOOKIE"), (None, "NOERROR")])
+def test_e8_d2_a_query_without_a_question_gets_a_cookie(baker: Desk, server: bytes | None, code: str) -> None:
+    if server is None:
+        server = (cookie_in(baker.ask(with_options("www.ok.test", (10, b"12345678")))) or b"")[8:]
+    query = with_options("x", (10, b"12345678" + server))
+    alone = query[:4] + bytes(2) + query[6:12] + query[12 + 3 + 4 :]
+    reply = baker.ask(alone)
+    assert (rcode(reply), read(reply).question) == (code, [])
+    assert len(cookie_in(reply) or b"") == 24
+    assert rcode(baker.ask(query[:4] + bytes(8))) == "FORMERR", "without a cookie it is no query"
+
+
+def test_e8_a_cookie_that_does_not_fit_is_no_reason_to_exceed_the_limit(baker: Desk) -> None:
+    reply = baker.ask(with_options("large.ok.test", (10, b"12345678"), rtype="TXT"))
+    assert reply is not None
+    assert len(reply) <= 1232
+    assert read(reply).flags & dns.flags.TC
+    assert cookie_in(reply) is not None
+
+
+@pytest.fixture
+def behind(desk: Desk) -> Desk:
+    """A desk at which the tablet is a forwarder of ours, and the phone is not."""
+    desk.conduct = replace(
+        desk.conduct, forwarders=(ip_network(f"{TABLET}/32"),), device_options=(65001, 65073, 65074, 20292)
+    )
+    desk.follow(BANS)
+    return desk
+
+
+@pytest.mark.parametrize("code", [65001, 65073, 65074, 20292])
+def test_a_forwarder_of_ours_says_for_which_device_it_asks(behind: Desk, code: int) -> None:
+    for _ in range(3):
+        behind.ask(with_options("a.chat.test", (3, b""), (code, b"\2\0\0\0\0\1")), TABLET)
+    ((count, entry),) = behind.attempts()
+    assert (count, entry.client_ip, entry.shown) == (3, TABLET, f"edns:{code}:020000000001")
+
+
+def test_devices_behind_one_forwarder_are_told_apart_late_answers_too(behind: Desk) -> None:
+    behind.ask(with_options("cloaked.ok.test", (65001, b"one")), TABLET)
+    behind.ask(with_options("cloaked.ok.test", (65001, b"two")), TABLET)
+    behind.ask(with_options("cloaked.ok.test", (65001, b"one")), TABLET)
+    behind.ask(a_query("cloaked.ok.test"), TABLET)
+    assert sorted((entry.shown or "", count) for count, entry in behind.attempts()) == [
+        ("", 1),
+        (f"edns:65001:{b'one'.hex()}", 2),
+        (f"edns:65001:{b'two'.hex()}", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("client", "option"),
+    [(PHONE, (65001, b"\2\0\0\0\0\1")), (TABLET, (26946, b"x")), (TABLET, (65001, b"")), (TABLET, (65001, bytes(65)))],
+    ids=["not a forwarder", "not configured", "empty", "too long"],
+)
+def test_e7_what_anybody_can_write_is_not_believed(behind: Desk, client: str, option: tuple[int, bytes]) -> None:
+    behind.ask(with_options("a.chat.test", option), client)
+    assert [entry.shown for _, entry in behind.attempts()] == [None]
+
+
+def test_what_a_connection_has_shown_is_recorded_and_what_is_allowed_leaves_no_trace(desk: Desk) -> None:
+    token = f"token:{'0' * 64}"
+    for name in ("a.chat.test", "www.ok.test", "a.chat.test"):
+        desk.ask(a_query(name), transport=Transport.DOT, shown=token)
+    desk.ask(a_query("a.chat.test"), transport=Transport.DOT)
+    assert sorted((count, entry.shown or "") for count, entry in desk.attempts()) == [(1, ""), (2, token)]
+
+
+# Structured errors
+
+
+def structured(desk: Desk, full: str = '{"c":["mailto:it@dept.test"],"s":5,"l":"en","j":"Blocked"}') -> Desk:
+    wanted = Structured(65400, full, '{"s":5}')
+    desk.conduct = replace(desk.conduct, manners=replace(desk.conduct.manners, structured=wanted, sinkhole=SINK))
+    desk.follow(BANS)
+    return desk
+
+
+def told(reply: bytes | None) -> list[tuple[int, str | None]]:
+    options = [option for option in read(reply).options if isinstance(option, dns.edns.EDEOption)]
+    return [(int(option.code), option.text) for option in options]
+
+
+@pytest.mark.parametrize("name", ["a.chat.test", "pay.bank.test", "cloaked.ok.test"])
+def test_b6_who_asks_by_the_option_gets_json_and_nobody_else(desk: Desk, name: str) -> None:
+    desk = structured(desk)
+    for _ in range(2):
+        ((code, text),) = told(desk.ask(with_options(name, (65400, b""))))
+        assert (code, json.loads(text or "")["s"]) == (15, 5)
+        for others in (a_query(name, edns=True), with_options(name, (65400, b"x")), with_options(name, (65401, b""))):
+            assert told(desk.ask(others)) == [(15, "Blocked / Bloqué")]
+
+
+def test_b6_where_all_of_it_does_not_fit_the_justification_is_left_out_before_tc_is_set(desk: Desk) -> None:
+    desk = structured(desk, json.dumps({"s": 5, "j": "x" * 1100}))
+    reply = desk.ask(with_options("a.chat.test", (65400, b"")))
+    assert told(reply) == [(15, '{"s":5}')]
+    assert not read(reply).flags & dns.flags.TC
+
+
+@pytest.mark.parametrize(("name", "plain"), [("www.sink.test", [4, 15]), ("www.null.test", [4, 15])])
+def test_b7_who_asks_for_structure_gets_no_forged_answer(desk: Desk, name: str, plain: list[int]) -> None:
+    desk = structured(desk)
+    assert [code for code, _ in told(desk.ask(a_query(name, edns=True)))] == plain
+    reply = desk.ask(with_options(name, (65400, b"")))
+    assert [code for code, _ in told(reply)] == [15]
+    assert read(reply).answer == []

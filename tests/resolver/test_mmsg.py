@@ -163,5 +163,6 @@ def test_on_any_address_the_reply_at_once_and_later_comes_from_the_address_that_
 def test_a_client_key_is_its_address() -> None:
     packed = ip_address("192.0.2.1").packed
     assert whom(int.from_bytes(packed, sys.byteorder)) == ip_address("192.0.2.1")
+    assert whom(packed) == ip_address("192.0.2.1")
     assert whom(ip_address("2001:db8::1").packed) == ip_address("2001:db8::1")
     assert whom(ip_address("::ffff:192.0.2.1").packed) == ip_address("192.0.2.1")
