@@ -238,15 +238,15 @@ class _Search:
             if next_own == seq and _prev(after) == head:
                 return _found(Kind.APPENDED, path, seq, "a line was put in before the one with this number")
             body = unseal(line[:-1])[0]
-            own_prev = _prev(after) == link(head, body) and head != prev
+            own_prev = prev == head or _prev(after) == link(head, body)  # the same in capitals, or another hash
             if own_prev or not self._report.lines:
                 return _found(Kind.FLIPPED, path, seq, "its `prev` is not the hash of the lines before it")
             what = f"it is not the line that number {seq} was written after"
             return _found(Kind.FLIPPED, path, self._seq, what)
-        if own < seq:
+        if own < seq and prev != head:
             return _found(Kind.APPENDED, path, own, f"a second line with this number stands behind number {seq - 1}")
         if prev == head:
-            if next_own == seq + 1:
+            if next_own == seq + 1 or own < seq:
                 return _found(Kind.FLIPPED, path, seq, f"its number was changed to {own}")
             return _found(Kind.GAP, path, seq, f"number {own} was written after number {seq - 1}")
         if next_own in (seq, seq + 1):

@@ -17,6 +17,7 @@ from enforcer.attempts.chain import link, seal
 from enforcer.attempts.index import By, Filter
 from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
 from enforcer.attempts.log import BEGIN, Cursor, backwards, days, read
+from enforcer.cli.bundle import bundle
 from enforcer.cli.context import config_option, json_option, look_into
 from enforcer.cli.output import print_facts, print_json, print_table, printable, say, second
 from enforcer.cli.retention import hold, purge
@@ -86,7 +87,7 @@ def attempts() -> None:
     """
 
 
-for command in (verify, key_, purge, hold):
+for command in (verify, bundle, key_, purge, hold):
     attempts.add_command(command)
 
 

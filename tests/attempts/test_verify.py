@@ -98,6 +98,10 @@ def test_a_log_without_any_line(tmp_path: Path) -> None:
     assert (report.damage, report.lines, report.unsigned) == (None, 0, 0)
 
 
+def _capitals(line: bytes) -> bytes:
+    return line[:-67] + line[-67:-3].upper() + line[-3:]
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -106,6 +110,8 @@ def test_a_log_without_any_line(tmp_path: Path) -> None:
         (lambda ls: [*ls[:2], ls[2][:-9] + b'000000"}\n', *ls[3:]], (Kind.FLIPPED, 14, "`prev`")),
         (lambda ls: [*ls[:2], b"#" + ls[2][1:], *ls[3:]], (Kind.FLIPPED, 14, "not the line that")),
         (lambda ls: [*ls[:2], ls[2][:-4] + b"##}\n", *ls[3:]], (Kind.FLIPPED, 14, "no record")),
+        (lambda ls: [*ls[:2], _capitals(ls[2]), *ls[3:]], (Kind.FLIPPED, 14, "`prev`")),
+        (lambda ls: [*ls[:2], ls[2].replace(b'"seq":14', b'"seq":4'), *ls[3:]], (Kind.FLIPPED, 14, "changed to 4")),
         (lambda ls: [ls[0][:-1] + b" ", *ls[1:]], (Kind.FLIPPED, 12, "no record")),
         (lambda ls: [*ls[:2], b"x" * LINE_MAX + b"\n", *ls[3:]], (Kind.FLIPPED, 14, "more than")),
         (lambda ls: [*ls[:2], *ls[3:]], (Kind.DROPPED, 14, "number 15 follows number 13")),
@@ -126,6 +132,8 @@ def test_a_log_without_any_line(tmp_path: Path) -> None:
             "hash",
             "first-octet",
             "unsealed",
+            "capitals",
+            "lower",
             "joined",
             "endless",
             "one",
