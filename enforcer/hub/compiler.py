@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+SELF_TEST = "self-test: "
+"""What the text of a mistake begins with that the lists' own examples and protections have found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Compiled:

@@ -34,7 +34,7 @@ from enforcer.devices.registry import Registry
 from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
 from enforcer.folders import Folders
 from enforcer.hub.certificates import expiries
-from enforcer.hub.compiler import Compiled
+from enforcer.hub.compiler import SELF_TEST, Compiled
 from enforcer.hub.lock import hub_lock
 from enforcer.hub.metrics import WINDOWS, PolicyFacts, Snapshot, alive, metrics_app
 from enforcer.hub.orders import RENEW_S, OrderBook, grants_for
@@ -165,8 +165,10 @@ class Hub:
         config = self._loaded.config
         named = config.policy.notice.monitoring_notice_acknowledged
         restarts: Counter[str] = Counter()
+        up: Counter[str] = Counter()
         for worker in self._workers.values():
             restarts[worker.kind] += worker.restarts
+            up[worker.kind] += worker.up
         return Snapshot(
             version=__version__,
             now_ms=now_ms,
@@ -175,6 +177,7 @@ class Hub:
             workers=self._read_counters(),
             upstreams=upstream_labels(self.config),
             restarts=restarts,
+            up=up,
             spool=self._spool_figures(now_ms),
             attempts=attempts,
             newest={key: (attempt.id, attempt.time_ms) for key, attempt in self._recorder.last.items()},
@@ -198,8 +201,9 @@ class Hub:
         try:
             config = self._inputs.config()
             loaded = _Loaded(config, self._inputs.bindings(config), self._inputs.policy(config, at), at)
-        except Mistakes:
-            self._loads["invalid"] += 1
+        except Mistakes as error:
+            failed = all(each.what.startswith(SELF_TEST) for each in error.mistakes)
+            self._loads["self_test_failed" if failed else "invalid"] += 1
             raise
         except EnforcerError:
             self._loads["unreadable"] += 1
@@ -500,6 +504,7 @@ class Hub:
         for exemption in policy.exemptions:
             for service in exemption.services:
                 exemptions[service, "active" if now < exemption.until else "expired"] += 1
+        paused = {pause.realm for pause in self._book.orders.pauses if now < pause.until}
         return PolicyFacts(
             ban=policy.ban,
             ruleset=compiled.ruleset,
@@ -508,6 +513,7 @@ class Hub:
             services=compiled.services,
             rules=compiled.rules,
             exemptions=exemptions,
+            paused={realm.name: realm.name in paused for realm in self._loaded.config.realms},
         )
 
 

@@ -5,6 +5,7 @@ gauge of the devices that tried most. The number of series does not follow the n
 """
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,14 +34,14 @@ ALIVE_MS = 10_000
 """A worker whose last heartbeat is older than this is not up."""
 
 WINDOWS = {"1h": 3_600_000, "24h": 86_400_000}
-WORKER_KINDS = ("dns", "gate", "gateway", "hub")
-LOAD_RESULTS = ("ok", "invalid", "unreadable")
+WORKER_KINDS = ("dns", "proxy", "gate", "gateway", "sinks", "console", "hub")
+LOAD_RESULTS = ("ok", "invalid", "self_test_failed", "unreadable")
 EXEMPTION_STATES = ("active", "expired")
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
-    """The policy in force. rules: by service and kind; exemptions: by service and state."""
+    """The policy in force. rules: by service and kind; exemptions: by service and state; paused: every realm."""
 
     ban: str
     ruleset: str
@@ -49,15 +50,16 @@ class PolicyFacts:
     services: tuple[str, ...]
     rules: Mapping[tuple[str, str], int]
     exemptions: Mapping[tuple[str, str], int]
+    paused: Mapping[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All that one scrape says. What is not known yet is None or empty.
 
-    workers: the words of each worker's counters, by its name. upstreams: as configured, in order.
-    spool: bytes and age of the oldest segment in seconds, by worker. attempts: by service, layer and action, with
-    the id of the newest; identified: by source.
+    workers: the words of each worker's counters, by its name. upstreams: as configured, in order. up: processes by kind
+    that the supervisor has running. spool: bytes and age of the oldest segment in seconds, by worker. attempts: by
+    service, layer and action, with the id of the newest; identified: by source.
     device_attempts: None where devices must not be named. certificates: when each ends, by listener.
     """
 
@@ -68,6 +70,7 @@ class Snapshot:
     workers: Mapping[str, Sequence[int]]
     upstreams: tuple[str, ...]
     restarts: Mapping[str, int]
+    up: Mapping[str, int]
     spool: Mapping[str, tuple[int, float]]
     attempts: Mapping[tuple[str, str, str], int]
     newest: Mapping[tuple[str, str, str], tuple[str, int]]
@@ -150,6 +153,8 @@ def _policy(now: Snapshot) -> Iterator[Metric]:
             (),
             {(): policy.loaded_ms / 1000},
         )
+        paused = {(realm,): value for realm, value in policy.paused.items()}
+        yield _gauge("realm_paused", "1 while a realm is observed instead of enforced by a pause", ("realm",), paused)
     loads = {(result,): now.loads.get(result, 0) for result in LOAD_RESULTS}
     yield _counter("policy_loads", "Attempts to load a policy, by result", ("result",), loads)
 
@@ -210,11 +215,12 @@ def _hub(now: Snapshot) -> Iterator[Metric]:
     )
     restarts = {(kind,): now.restarts.get(kind, 0) for kind in WORKER_KINDS}
     yield _counter("worker_restarts", "Processes that were started again after they had ended", ("kind",), restarts)
-    up = dict.fromkeys(((kind,) for kind in WORKER_KINDS), 0) | {("hub",): 1}
+    living: Counter[str] = Counter()
     for worker, words in now.workers.items():
-        key = (kind_of(worker),)
-        up[key] = up.get(key, 0) + alive(words, now.now_ms)
-    yield _gauge("worker_up", "Processes that said within 10 s that they live", ("kind",), up)
+        living[kind_of(worker)] += alive(words, now.now_ms)
+    up = {(kind,): living.get(kind, now.up.get(kind, 0)) for kind in WORKER_KINDS} | {("hub",): 1}
+    text = "Processes that said within 10 s that they live; of kinds that do not, those that the supervisor has running"
+    yield _gauge("worker_up", text, ("kind",), up)
 
 
 def _counted(family: Family, now: Snapshot) -> Metric:

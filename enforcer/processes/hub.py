@@ -15,7 +15,7 @@ from enforcer.folders import Folders
 from enforcer.gateway.part import GatewayPart
 from enforcer.hub.access import AccessLog
 from enforcer.hub.checkpoints import Checkpoints
-from enforcer.hub.compiler import Compiled
+from enforcer.hub.compiler import SELF_TEST, Compiled
 from enforcer.hub.hub import Hub, Inputs
 from enforcer.hub.marks import Marks
 from enforcer.hub.probes import Probes
@@ -90,7 +90,7 @@ def compile_config(path: Path, config: Config, now: datetime) -> Compiled:
         for each in lists.own
         if each.answer is Answer.SINKHOLE and not config.resolver.sinkhole
     ]
-    wrong += [Mistake(str(path), None, f"self-test: {failure}") for failure in self_test(policy)]
+    wrong += [Mistake(str(path), None, f"{SELF_TEST}{failure}") for failure in self_test(policy)]
     if wrong:
         raise Mistakes(wrong)
     return Compiled(file.name, policy.services, policy.rules_by)

@@ -8,28 +8,56 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import yaml
+from prometheus_client import Metric
 
 from enforcer.counters import Counters, read_counters
 from enforcer.hub.metrics import Page, PolicyFacts, Snapshot
+from enforcer.processes.hub import parts_of
+from tests.hub.desk import Desk
 from tests.tools import need
+
+_SUFFIXES = {"counter": ("_total",), "gauge": ("",), "info": ("_info",), "histogram": ("_bucket", "_count", "_sum")}
 
 
 @cache
 def labels_of_metrics() -> Mapping[str, Set[str]]:
-    """The labels of every series of a hub's metrics page, by its name."""
+    """The labels of every series of a hub's metrics page, by its name; parts have theirs before they have a value."""
+    found: dict[str, set[str]] = defaultdict(set)
     with TemporaryDirectory() as folder:
-        counters = Path(folder) / "dns-0"
-        Counters(counters).close()
-        words = read_counters(counters)
+        for metric in (*Page(lambda: _snapshot(Path(folder))).collect(), *_of_parts(Path(folder))):
+            for suffix in _SUFFIXES[metric.type]:
+                found[metric.name + suffix] |= set(getattr(metric, "_labelnames", ()))
+            for sample in metric.samples:
+                found[sample.name] |= sample.labels.keys()
+    return found
+
+
+def _of_parts(folder: Path) -> list[Metric]:
+    desk = Desk(folder)
+    parts = parts_of(desk.means)
+    found = [metric for part in parts for metric in part.metrics()]
+    for part in reversed(parts):
+        part.close()
+    desk.log.close()
+    return found
+
+
+def _snapshot(folder: Path) -> Snapshot:
+    counters = folder / "dns-0"
+    Counters(counters).close()
+    words = read_counters(counters)
     assert words is not None
-    snapshot = Snapshot(
+    return Snapshot(
         version="1",
         now_ms=0,
-        policy=PolicyFacts("ban", "0123", "enforce", 0, ("chat",), {("chat", "suffix"): 1}, {("chat", "active"): 1}),
+        policy=PolicyFacts(
+            "ban", "0123", "enforce", 0, ("chat",), {("chat", "suffix"): 1}, {("chat", "active"): 1}, {"lab": False}
+        ),
         loads={},
         workers={"dns-0": words},
         upstreams=("udp://192.0.2.53",),
         restarts={},
+        up={},
         spool={"dns-0": (1, 1.0)},
         attempts={},
         newest={},
@@ -42,11 +70,6 @@ def labels_of_metrics() -> Mapping[str, Set[str]]:
         index_lag=0,
         certificates={"roam": 1.0},
     )
-    found: dict[str, set[str]] = defaultdict(set)
-    for metric in Page(lambda: snapshot).collect():
-        for sample in metric.samples:
-            found[sample.name] |= sample.labels.keys()
-    return found
 
 
 def see_that_prometheus_reads(expressions: Iterable[str], folder: Path) -> None:

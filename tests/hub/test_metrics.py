@@ -21,6 +21,7 @@ IDLE = Snapshot(
     workers={},
     upstreams=("udp://192.0.2.53",),
     restarts={},
+    up={},
     spool={},
     attempts={},
     newest={},
@@ -41,6 +42,7 @@ POLICY = PolicyFacts(
     services=("chat", "scan"),
     rules={("chat", "suffix"): 12},
     exemptions={("scan", "active"): 1},
+    paused={"office": False, "roam": True},
 )
 BLOCKED = ("chat", "dns", "blocked")
 
@@ -87,6 +89,7 @@ def loaded(folder: Path, devices: int = 3) -> Snapshot:
         workers={"dns-0": worker(folder, "dns-0", everything), "dns-1": worker(folder, "dns-1", everything)},
         upstreams=("udp://192.0.2.53", "udp://[2001:db8::53]:5353"),
         restarts={"dns": 3},
+        up={"sinks": 1, "dns": 1},
         spool={"dns-0": (4096, 1.5)},
         attempts={BLOCKED: 40 + devices},
         newest={BLOCKED: ("01JDCG5Z00T1V2W3X4Y5Z6A7B8", NOON_MS)},
@@ -138,6 +141,10 @@ def test_the_page_says_what_the_snapshot_says(tmp_path: Path) -> None:
     assert page['enforcer_policy_info{ban="ban-1",mode="enforce",ruleset="0123456789ab"}'] == 1
     assert page['enforcer_policy_rules{kind="suffix",service="chat"}'] == 12
     assert page['enforcer_policy_exemptions{service="scan",state="active"}'] == 1
+    assert page['enforcer_realm_paused{realm="office"}'] == 0
+    assert page['enforcer_realm_paused{realm="roam"}'] == 1
+    assert page['enforcer_worker_up{kind="sinks"}'] == 1
+    assert page['enforcer_worker_up{kind="console"}'] == 0
     assert page["enforcer_policy_loaded_timestamp_seconds"] == NOON_MS / 1000
     assert page['enforcer_policy_loads_total{result="ok"}'] == 2
     assert page['enforcer_attempts_total{action="blocked",layer="dns",service="chat"}'] == 43
