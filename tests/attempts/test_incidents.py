@@ -15,13 +15,13 @@ PHONE, NOBODY = Subject("dev-1"), Subject(None, "lab", "192.0.2.1")
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site[SqliteWriter]]:
     site = Site(tmp_path, SqliteWriter)
     yield site
     site.close()
 
 
-def test_attempts_of_one_device_at_one_service_are_one_incident(site: Site) -> None:
+def test_attempts_of_one_device_at_one_service_are_one_incident(site: Site[SqliteWriter]) -> None:
     index = site.show(
         attempt(0, count=10, device="dev-1", part="media", evidence="web"),
         attempt(1, count=3, device="dev-1"),
@@ -48,7 +48,7 @@ def test_attempts_of_one_device_at_one_service_are_one_incident(site: Site) -> N
     assert incidents(index, Filter(service="chat"), limit=1, skip=1) == [phone]
 
 
-def test_a_mark_is_an_event_and_stays_until_the_next(site: Site) -> None:
+def test_a_mark_is_an_event_and_stays_until_the_next(site: Site[SqliteWriter]) -> None:
     def mark(at_ms: int, state: Review) -> Event:
         return Event("mark", at_ms, "gw", mark_detail(PHONE, "chat", state, "a widget", "alice"))
 
@@ -64,7 +64,7 @@ def test_a_mark_is_an_event_and_stays_until_the_next(site: Site) -> None:
     assert [each.state for each in incidents(site.index, Filter())] == [Review.CLOSED]
 
 
-def test_an_incident_without_a_mark_is_open(site: Site) -> None:
+def test_an_incident_without_a_mark_is_open(site: Site[SqliteWriter]) -> None:
     (one,) = incidents(site.show(attempt(0, device="dev-1")), Filter())
     assert (one.state, one.mark, one.seen_since_mark) == (Review.OPEN, None, False)
 

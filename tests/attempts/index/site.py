@@ -6,6 +6,7 @@ from pathlib import Path
 
 from enforcer.attempts.attempt import Attempt, Event
 from enforcer.attempts.index import Filter, Index, Place
+from enforcer.attempts.index.postgres import PostgresWriter
 from enforcer.attempts.index.sqlite import SqliteWriter
 from enforcer.attempts.log import DayLog
 from enforcer.devices.device import Confidence, Granularity, Identity, Owner, Source, State
@@ -17,7 +18,8 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 RADIUS = Identity(Source.RADIUS, Confidence.HIGH, State.RESOLVED, 3, Granularity.DEVICE)
 
-type Open = Callable[[Path, Path], SqliteWriter]
+type Writer = SqliteWriter | PostgresWriter
+type Open[W: Writer] = Callable[[Path, Path], W]
 
 
 def attempt(
@@ -32,10 +34,10 @@ def attempt(
     )
 
 
-class Site:
+class Site[W: Writer]:
     """A log in a folder, and the index of one database."""
 
-    def __init__(self, folder: Path, opened: Open) -> None:
+    def __init__(self, folder: Path, opened: Open[W]) -> None:
         self.log = DayLog(folder / "log")
         self.path = folder / "index" / "attempts.sqlite"
         self._opened = opened

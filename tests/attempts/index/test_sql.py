@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from enforcer.attempts.attempt import Attempt, Event, Line
 from enforcer.attempts.index import Bucket, By, Count, Filter, Place, Review, Seen, Subject, TopDevices
 from enforcer.policy.verdict import Layer
-from tests.attempts.index.site import DAY_MS, HOUR_MS, MINUTE_MS, Site, attempt, found
+from tests.attempts.index.site import DAY_MS, HOUR_MS, MINUTE_MS, Site, Writer, attempt, found
 from tests.records import NOON_MS
 
 
@@ -24,7 +24,7 @@ def mark(state: str, at_ms: int = NOON_MS, device: str | None = "dev-1", **more:
     return Event("mark", at_ms, "gw", {**detail, "who": "alice", **more})
 
 
-def test_what_is_found_is_what_was_logged(site: Site) -> None:
+def test_what_is_found_is_what_was_logged(site: Site[Writer]) -> None:
     full = attempt(
         1,
         device="dev-1",
@@ -47,7 +47,7 @@ def test_what_is_found_is_what_was_logged(site: Site) -> None:
     assert index.numbered(1) is None, "an event"
 
 
-def test_pages_go_from_the_newest_to_the_oldest_and_back_without_a_gap(site: Site) -> None:
+def test_pages_go_from_the_newest_to_the_oldest_and_back_without_a_gap(site: Site[Writer]) -> None:
     index = site.show(
         *(attempt(number % 3) for number in range(3)),
         *(replace(attempt(900), epoch=n) for n in range(4)),  # the month after
@@ -67,7 +67,7 @@ def test_pages_go_from_the_newest_to_the_oldest_and_back_without_a_gap(site: Sit
 
 
 @pytest.mark.parametrize("which", [{"layer": "tls"}, {"name": "b.chat.test"}, {"rule": "r", "service": "chat"}])
-def test_pages_of_what_is_rare_are_whole(site: Site, which: dict[str, Any]) -> None:
+def test_pages_of_what_is_rare_are_whole(site: Site[Writer], which: dict[str, Any]) -> None:
     """In some hours only, several of them in one, and in two months."""
     rare: dict[str, Any] = {"layer": Layer.TLS, "name": "b.chat.test", "rule": "r"}
     numbers = [0, 1, 1, 1, 7, 8, 30, 600, 601]
@@ -88,7 +88,7 @@ def test_pages_of_what_is_rare_are_whole(site: Site, which: dict[str, Any]) -> N
     assert found(index, limit=2, since_ms=NOON_MS + 8 * HOUR_MS, until_ms=NOON_MS + 600 * HOUR_MS, **which) == [30, 8]
 
 
-def test_every_filter_narrows(site: Site) -> None:
+def test_every_filter_narrows(site: Site[Writer]) -> None:
     index = site.show(
         attempt(0, device="dev-1"),
         attempt(1, device="dev-2", service="scan", rule="scan/exact/x.test", realm="other"),
@@ -112,7 +112,7 @@ def test_every_filter_narrows(site: Site) -> None:
     assert found(index, layer="dns", since_ms=NOON_MS + 1, until_ms=NOON_MS + HOUR_MS) == []
 
 
-def test_names_too_many_to_look_up_one_by_one_are_found_as_well(site: Site) -> None:
+def test_names_too_many_to_look_up_one_by_one_are_found_as_well(site: Site[Writer]) -> None:
     site.show(*(attempt(n, at_ms=NOON_MS + n, name=f"n{n}.chat.test") for n in range(150)), attempt(200, name="x.test"))
     assert found(site.index, limit=200, name="chat.test") == list(range(149, -1, -1))
     assert [count.attempts for count in site.index.stats(By.SERVICE, Filter(name="chat.test"))] == [150]
@@ -120,7 +120,7 @@ def test_names_too_many_to_look_up_one_by_one_are_found_as_well(site: Site) -> N
     assert site.index.stats(By.NAME, Filter(name="none.test")) == []
 
 
-def test_counts_are_of_attempts_not_of_lines(site: Site) -> None:
+def test_counts_are_of_attempts_not_of_lines(site: Site[Writer]) -> None:
     index = site.show(attempt(0, count=10, device="dev-1"), attempt(1, count=5), attempt(30, count=1, service="scan"))
     assert index.stats(By.SERVICE, Filter()) == [Count("chat", 15, 2), Count("scan", 1, 1)]
     assert index.stats(By.SERVICE, Filter(), 1) == [Count("chat", 15, 2)]
@@ -139,13 +139,13 @@ def test_counts_are_of_attempts_not_of_lines(site: Site) -> None:
 
 
 @pytest.mark.parametrize("by", By)
-def test_counts_can_be_split_by_everything_that_is_offered(site: Site, by: By) -> None:
+def test_counts_can_be_split_by_everything_that_is_offered(site: Site[Writer], by: By) -> None:
     site.show(attempt(0, count=10, device="dev-1"))
     assert [count.attempts for count in site.index.stats(by, Filter())] == [10]
 
 
 @pytest.fixture
-def spread(site: Site) -> Site:
+def spread(site: Site[Writer]) -> Site[Writer]:
     """A line each seven minutes over three days, of two services in turn."""
     site.show(
         *(
@@ -161,7 +161,7 @@ MINUTES = st.integers(-100, 3 * 24 * 60 + 100)
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
 @given(a=MINUTES, b=MINUTES)
-def test_counts_by_hours_and_at_the_edges_are_those_of_the_lines(spread: Site, a: int, b: int) -> None:
+def test_counts_by_hours_and_at_the_edges_are_those_of_the_lines(spread: Site[Writer], a: int, b: int) -> None:
     which = Filter(since_ms=NOON_MS + min(a, b) * MINUTE_MS, until_ms=NOON_MS + max(a, b) * MINUTE_MS)
     lines = [line.entry for line in spread.index.find(which, 10_000)]
     expected = {
@@ -173,7 +173,7 @@ def test_counts_by_hours_and_at_the_edges_are_those_of_the_lines(spread: Site, a
     assert sum(bucket.attempts for bucket in spread.index.histogram(which, HOUR_MS)) == sum(expected.values())
 
 
-def test_a_histogram_counts_by_time_and_service(site: Site) -> None:
+def test_a_histogram_counts_by_time_and_service(site: Site[Writer]) -> None:
     index = site.show(
         attempt(0, count=10),
         attempt(1, count=2, service="scan"),
@@ -195,13 +195,13 @@ def test_a_histogram_counts_by_time_and_service(site: Site) -> None:
     assert index.histogram(Filter(), DAY_MS) == [Bucket(NOON_MS - 12 * HOUR_MS, None, 17)]
 
 
-def test_a_heat_map_is_by_weekday_and_hour_of_the_place(site: Site) -> None:
+def test_a_heat_map_is_by_weekday_and_hour_of_the_place(site: Site[Writer]) -> None:
     index = site.show(attempt(0, count=3), attempt(7 * 24, count=4), attempt(12, count=1))
     assert index.heat_map(Filter()) == {(0, 12): 7, (1, 0): 1}
     assert index.heat_map(Filter(), timezone(timedelta(hours=-13))) == {(6, 23): 7, (0, 11): 1}
 
 
-def test_values_fill_a_menu(site: Site) -> None:
+def test_values_fill_a_menu(site: Site[Writer]) -> None:
     index = site.show(attempt(0, device="dev-2"), attempt(1, device="dev-1", service="scan", name=None), attempt(2))
     assert index.values(By.SERVICE) == ["chat", "scan"]
     assert index.values(By.DEVICE) == ["dev-1", "dev-2"]
@@ -213,7 +213,7 @@ def test_values_fill_a_menu(site: Site) -> None:
         index.values(By.DAY)
 
 
-def test_events_are_found_by_kind_and_time(site: Site) -> None:
+def test_events_are_found_by_kind_and_time(site: Site[Writer]) -> None:
     start, reload, stop = (
         Event(kind, NOON_MS + i * HOUR_MS, "gw", {"i": i}) for i, kind in enumerate(("start", "reload", "stop"))
     )
@@ -227,7 +227,7 @@ def test_events_are_found_by_kind_and_time(site: Site) -> None:
     assert [line.entry for line in index.events(since_ms=NOON_MS + 1, until_ms=NOON_MS + 2 * HOUR_MS)] == [reload]
 
 
-def test_devices_are_counted_once_and_the_rest_is_added_up(site: Site) -> None:
+def test_devices_are_counted_once_and_the_rest_is_added_up(site: Site[Writer]) -> None:
     index = site.show(
         attempt(1, count=9, device="dev-1"),
         attempt(2, count=1, device="dev-1", service="scan"),
@@ -242,7 +242,7 @@ def test_devices_are_counted_once_and_the_rest_is_added_up(site: Site) -> None:
     assert index.top_devices(2, NOON_MS) == top
 
 
-def test_folds_add_up_what_is_one_incident(site: Site) -> None:
+def test_folds_add_up_what_is_one_incident(site: Site[Writer]) -> None:
     index = site.show(
         attempt(0, count=10, device="dev-1"),
         attempt(1, count=5, device="dev-1", layer=Layer.TLS),
@@ -263,11 +263,11 @@ def test_folds_add_up_what_is_one_incident(site: Site) -> None:
     assert index.folds(Filter(until_ms=NOON_MS + HOUR_MS)) == [one, also], "begun before"
 
 
-def test_what_names_nobody_is_no_incident(site: Site) -> None:
+def test_what_names_nobody_is_no_incident(site: Site[Writer]) -> None:
     assert site.show(replace(attempt(0), client_ip=None, client_port=None)).folds(Filter()) == []
 
 
-def test_the_newest_mark_counts(site: Site) -> None:
+def test_the_newest_mark_counts(site: Site[Writer]) -> None:
     index = site.show(
         attempt(0, device="dev-1"),
         attempt(1, device="dev-2"),
@@ -295,7 +295,7 @@ def test_the_newest_mark_counts(site: Site) -> None:
     ]
 
 
-def test_a_timeline_is_one_subjects_lines_in_their_order(site: Site) -> None:
+def test_a_timeline_is_one_subjects_lines_in_their_order(site: Site[Writer]) -> None:
     index = site.show(
         attempt(1, device="dev-1", layer=Layer.TLS, count=3),
         attempt(0, device="dev-1"),
@@ -313,7 +313,7 @@ def test_a_timeline_is_one_subjects_lines_in_their_order(site: Site) -> None:
     ]
 
 
-def test_retention_lets_go_of_months_and_of_what_is_counted(site: Site) -> None:
+def test_retention_lets_go_of_months_and_of_what_is_counted(site: Site[Writer]) -> None:
     """The first is of November, the second and the third of December."""
     site.show(
         Event("start", NOON_MS, "gw", {}),

@@ -13,13 +13,13 @@ from tests.records import NOON_MS
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site[SqliteWriter]]:
     site = Site(tmp_path, SqliteWriter)
     yield site
     site.close()
 
 
-def test_it_follows_to_the_end_in_steps_and_no_further_than_it_is_told(site: Site) -> None:
+def test_it_follows_to_the_end_in_steps_and_no_further_than_it_is_told(site: Site[SqliteWriter]) -> None:
     site.write(*(attempt(number) for number in range(5)))
     halfway = site.log.synced
     site.write(*(attempt(number) for number in range(5, 9)), at_ms=NOON_MS + 24 * HOUR_MS)
@@ -29,7 +29,7 @@ def test_it_follows_to_the_end_in_steps_and_no_further_than_it_is_told(site: Sit
     assert found(site.index) == list(range(8, -1, -1))
 
 
-def test_it_goes_on_where_it_was_after_a_restart(site: Site) -> None:
+def test_it_goes_on_where_it_was_after_a_restart(site: Site[SqliteWriter]) -> None:
     site.write(attempt(0, count=4))
     site.follow()
     site.index.close()
@@ -40,7 +40,7 @@ def test_it_goes_on_where_it_was_after_a_restart(site: Site) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"not a database", b""])
-def test_a_damaged_file_is_moved_aside_and_made_again(site: Site, damage: bytes) -> None:
+def test_a_damaged_file_is_moved_aside_and_made_again(site: Site[SqliteWriter], damage: bytes) -> None:
     site.write(attempt(0, count=4))
     site.follow()
     site.index.close()
@@ -51,7 +51,7 @@ def test_a_damaged_file_is_moved_aside_and_made_again(site: Site, damage: bytes)
     assert site.index.totals() == {("chat", "dns", "blocked", "unknown"): 4}
 
 
-def test_damage_that_shows_while_running_does_not_stop_the_hub(site: Site) -> None:
+def test_damage_that_shows_while_running_does_not_stop_the_hub(site: Site[SqliteWriter]) -> None:
     site.write(*(attempt(number) for number in range(200)))
     site.follow()
     site.index._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -68,7 +68,7 @@ def test_damage_that_shows_while_running_does_not_stop_the_hub(site: Site) -> No
     assert site.path.with_name("attempts.sqlite.damaged").exists()
 
 
-def test_another_log_than_the_indexed_one_is_indexed_from_its_beginning(site: Site) -> None:
+def test_another_log_than_the_indexed_one_is_indexed_from_its_beginning(site: Site[SqliteWriter]) -> None:
     site.write(*(attempt(number) for number in range(4)))
     site.follow()
     site.index.close()
@@ -81,7 +81,7 @@ def test_another_log_than_the_indexed_one_is_indexed_from_its_beginning(site: Si
     assert site.index.stats(By.SERVICE, Filter()) == [Count("scan", 7, 7)]
 
 
-def test_a_purged_day_stays_indexed(site: Site) -> None:
+def test_a_purged_day_stays_indexed(site: Site[SqliteWriter]) -> None:
     site.write(attempt(0))
     site.follow()
     site.write(attempt(1), at_ms=NOON_MS + 24 * HOUR_MS)
@@ -92,7 +92,7 @@ def test_a_purged_day_stays_indexed(site: Site) -> None:
     assert found(site.index) == [1, 0]
 
 
-def test_a_full_disk_is_trouble_and_no_damage(site: Site) -> None:
+def test_a_full_disk_is_trouble_and_no_damage(site: Site[SqliteWriter]) -> None:
     site.show(attempt(0))
     ((_, month),) = site.index._months.values()
     month.execute("PRAGMA max_page_count = 12")
@@ -105,7 +105,7 @@ def test_a_full_disk_is_trouble_and_no_damage(site: Site) -> None:
     assert not site.path.with_name("attempts.sqlite.damaged").exists()
 
 
-def test_a_batch_that_was_half_written_is_counted_once(site: Site) -> None:
+def test_a_batch_that_was_half_written_is_counted_once(site: Site[SqliteWriter]) -> None:
     """The month's file has it, and the main one could not be written."""
     site.show(attempt(0, count=4, device="dev-1"))
     site.write(attempt(1, count=2, device="dev-1"))
@@ -120,7 +120,7 @@ def test_a_batch_that_was_half_written_is_counted_once(site: Site) -> None:
     assert [fold.attempts for fold in site.index.folds(Filter())] == [6]
 
 
-def test_a_damaged_month_is_made_again(site: Site) -> None:
+def test_a_damaged_month_is_made_again(site: Site[SqliteWriter]) -> None:
     site.show(attempt(0), attempt(900))
     site.index.close()
     site.path.with_name("2026-11.sqlite").write_bytes(b"no database")
@@ -131,7 +131,7 @@ def test_a_damaged_month_is_made_again(site: Site) -> None:
     assert found(site.index) == [900, 1, 0]
 
 
-def test_readers_see_a_month_that_was_made_again_or_let_go(site: Site) -> None:
+def test_readers_see_a_month_that_was_made_again_or_let_go(site: Site[SqliteWriter]) -> None:
     site.show(attempt(0), attempt(900))
     reader = SqliteIndex(site.path)
     assert found(reader) == [900, 0]
@@ -141,7 +141,7 @@ def test_readers_see_a_month_that_was_made_again_or_let_go(site: Site) -> None:
     reader.close()
 
 
-def test_readers_open_it_read_only_beside_the_writer(site: Site) -> None:
+def test_readers_open_it_read_only_beside_the_writer(site: Site[SqliteWriter]) -> None:
     site.write(attempt(0))
     site.follow()
     reader = SqliteIndex(site.path)
@@ -168,7 +168,7 @@ def test_a_file_without_tables_cannot_be_read(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_a_file_of_an_older_version_is_brought_up_to_date(site: Site) -> None:
+def test_a_file_of_an_older_version_is_brought_up_to_date(site: Site[SqliteWriter]) -> None:
     version = site.index._db.execute("PRAGMA user_version").fetchone()
     assert version == (1,)
     site.index._db.execute("PRAGMA user_version = 0")
