@@ -26,6 +26,11 @@ class Folders:
         return self.data / "index"
 
     @property
+    def index_file(self) -> Path:
+        """The main file of the index in SQLite."""
+        return self.index / "attempts.sqlite"
+
+    @property
     def sinks(self) -> Path:
         """How far each sink has got, one file each."""
         return self.data / "sinks"

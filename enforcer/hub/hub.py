@@ -7,7 +7,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from enforcer import __version__
 from enforcer.attempts.attempt import Closes
 from enforcer.attempts.durable import replace_file
-from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
+from enforcer.attempts.index.open import open_reader, open_writer
 from enforcer.attempts.keys import open_notary, publish
 from enforcer.attempts.log import DayLog
 from enforcer.attempts.spool import segments
@@ -35,18 +35,17 @@ from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
 from enforcer.folders import Folders
 from enforcer.hub.certificates import expiries
 from enforcer.hub.compiler import SELF_TEST, Compiled
+from enforcer.hub.indexer import Indexer
 from enforcer.hub.lock import hub_lock
-from enforcer.hub.metrics import WINDOWS, PolicyFacts, Snapshot, alive, metrics_app
+from enforcer.hub.metrics import PolicyFacts, Snapshot, alive, metrics_app
 from enforcer.hub.orders import RENEW_S, OrderBook, grants_for
-from enforcer.hub.recorder import BATCH, Recorder, Total
+from enforcer.hub.recorder import BATCH, Recorder
 from enforcer.notify import notify
 from enforcer.orders import Grant
 from enforcer.part import Means, Part
 
 POLL_S = 0.1
 FOLLOW_S = 5.0  # within which a worker follows new orders, or is taken to be stuck
-INDEX_BATCH = 1000
-FIGURES_S = 60.0  # how often devices are counted anew in the index
 PAUSE_MINUTES_MAX = 24 * 60
 
 _log = logging.getLogger(__name__)
@@ -81,14 +80,6 @@ class _Worker:
     up: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Devices:
-    """Different devices by service and window; attempts by device and service, `other` for the rest."""
-
-    attempting: Mapping[tuple[str, str], int]
-    top: Mapping[tuple[str, str], int]
-
-
 class Hub:
     """Everything the hub holds. Time comes from `clock`, an aware UTC datetime."""
 
@@ -109,7 +100,6 @@ class Hub:
         self._workers: dict[str, _Worker] = {}
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
-        self._devices = _Devices({}, {})
         self._refused: str | None = None
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -140,7 +130,7 @@ class Hub:
                     loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self._hang_up()))
                     server = _page(metrics_app(self.snapshot, self.health, self._part_metrics))
                     page = tasks.create_task(server.serve(sockets=[sock]))
-                    work = [self._record, self._index_log, self._upkeep, *(part.run for part in self._parts)]
+                    work = [self._record, self._indexer.run, self._upkeep, *(part.run for part in self._parts)]
                     upkeep = [tasks.create_task(each()) for each in work]
                     ready()
                     await self._stopping.wait()
@@ -156,7 +146,7 @@ class Hub:
         now = self._clock()
         now_ms = _ms(now)
         live = self._recorder.live()
-        live.update(self._totals_before())
+        live.update(self._indexer.before)
         attempts: Counter[tuple[str, str, str]] = Counter()
         identified: Counter[str] = Counter()
         for (service, layer, action, source), count in live.items():
@@ -183,11 +173,11 @@ class Hub:
             newest={key: (attempt.id, attempt.time_ms) for key, attempt in self._recorder.last.items()},
             identified=identified,
             devices=len({binding.device for binding in self._loaded.bindings} - {None}),
-            devices_attempting=self._devices.attempting,
-            device_attempts=self._devices.top if named else None,
+            devices_attempting=self._indexer.devices.attempting,
+            device_attempts=self._indexer.devices.top if named else None,
             log_sequence=self._log.seq,
             log_writable=self._recorder.trouble is None,
-            index_lag=self._log.seq - self._index_seq,
+            index_lag=self._log.seq - self._indexer.seq,
             certificates=expiries(self.config.resolver.listeners),
         )
 
@@ -226,11 +216,14 @@ class Hub:
             fsync_s=config.attempts.fsync_s,
             ban=config.policy.ban,
         )
-        self._index_path = folders.index / "attempts.sqlite"
-        self._index = SqliteWriter(self._index_path, folders.log)
-        self._index_seq = self._index.seq()
-        self._begun = self._log.synced  # what was logged before is counted by the index, the rest by the recorder
-        self._before: Mapping[Total, int] | None = None
+        where, path = config.attempts.index, folders.index_file
+        self._indexer = Indexer(
+            open_writer(where, path, folders.log),
+            lambda: open_reader(where, path),
+            self._log,
+            lambda: _ms(self._clock()),
+            config.metrics.devices,
+        )
         self._book = OrderBook(folders.orders)
         if self._log.cut:
             self._recorder.record("recovered", {"octets": self._log.cut}, now)
@@ -248,7 +241,7 @@ class Hub:
         }
         self._recorder.record("start", detail, now)
         self._recorder.record("configuration", {"sha256": _digest(config)}, now)
-        means = Means(config, folders, self._clock, self._plan_event, self._log, self._index.drop_before)
+        means = Means(config, folders, self._clock, self._plan_event, self._log, self._indexer.drop_before)
         self._parts = tuple(self._make_parts(means))
         _log.info("hub event=started ruleset=%s log_sequence=%d", compiled.ruleset, self._log.seq)
 
@@ -271,8 +264,7 @@ class Hub:
             self._log.sync()
         except OSError as error:
             _log.error("log event=not_signed error=%s", error.strerror)
-        self._index.follow(self._log.synced, INDEX_BATCH)
-        self._index.close()
+        self._indexer.close(self._log.synced)
         try:
             self._log.close()
         except OSError as error:
@@ -284,47 +276,6 @@ class Hub:
             now = self._clock()
             written = self._recorder.poll(_ms(now), now)
             await asyncio.sleep(0 if written >= BATCH else POLL_S)
-
-    async def _index_log(self) -> None:
-        counted_ms = 0
-        while True:
-            done = self._follow_log()
-            now_ms = _ms(self._clock())
-            if done < INDEX_BATCH and abs(now_ms - counted_ms) >= FIGURES_S * 1000:
-                counted_ms = now_ms
-                with suppress(Unavailable):
-                    self._devices = await asyncio.to_thread(self._count_devices, now_ms)
-            await asyncio.sleep(0 if done >= INDEX_BATCH else POLL_S)
-
-    def _follow_log(self) -> int:
-        """At first no further than where this hub began: the totals there are what its own are added to."""
-        behind = self._before is None
-        done = self._index.follow(self._begun if behind else self._log.synced, INDEX_BATCH)
-        with suppress(Unavailable):
-            self._index_seq = self._index.seq()
-            if behind and self._index_seq >= self._begun.seq:
-                self._before = self._index.totals()
-        return done
-
-    def _totals_before(self) -> Mapping[Total, int]:
-        """What was logged before this hub began; while the index is being made again, as far as it has come."""
-        if self._before is not None:
-            return self._before
-        try:
-            return self._index.totals()
-        except Unavailable:
-            return {}
-
-    def _count_devices(self, now_ms: int) -> _Devices:
-        """In a thread, with a connection of its own: a day can be a million lines. Raises Unavailable."""
-        with closing(SqliteIndex(self._index_path)) as index:
-            attempting = {
-                (service, window): count
-                for window, length_ms in WINDOWS.items()
-                for service, count in index.devices_attempting(now_ms - length_ms).items()
-            }
-            found = index.top_devices(self._loaded.config.metrics.devices, now_ms - WINDOWS["24h"])
-        return _Devices(attempting, {**found.top, **{("other", key): count for key, count in found.rest.items()}})
 
     async def _upkeep(self) -> None:
         renewed = self._clock()
@@ -399,13 +350,13 @@ class Hub:
                 for name, (size, age) in self._spool_figures(now_ms).items()
             },
             "log_sequence": self._log.seq,
-            "index_lag": self._log.seq - self._index_seq,
+            "index_lag": self._log.seq - self._indexer.seq,
             "pauses": [{"realm": p.realm, "until": p.until.isoformat()} for p in self._book.orders.pauses],
             "problems": list(self._problems(now_ms)),
         }
 
     def _problems(self, now_ms: int) -> Iterator[str]:
-        for trouble in (self._recorder.trouble, self._index.trouble):
+        for trouble in (self._recorder.trouble, self._indexer.trouble):
             if trouble is not None:
                 yield trouble
         if self._refused is not None:
