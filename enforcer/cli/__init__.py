@@ -28,6 +28,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "replay": ("replay", "replay", "Say what the policy would have done with a capture."),
     "lists": ("lists", "lists", "Look at block lists: their mistakes, figures, differences."),
     "attempts": ("attempts", "attempts", "Look at what was blocked, and whether the log is whole."),
+    "incidents": ("incidents", "incidents_", "Review what devices tried, and say what it came to."),
     "devices": ("devices", "devices", "Look at the devices of the inventory."),
     "status": ("control", "status", "Say how the running hub and its workers are."),
     "reload": ("control", "reload", "Put changed lists, inventory and configuration in force."),

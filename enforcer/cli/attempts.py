@@ -2,81 +2,32 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import click
 
 from enforcer.attempts.attempt import Attempt, Checkpoint, Line, parse_line
-from enforcer.attempts.block import Recorded
-from enforcer.attempts.chain import link, seal
-from enforcer.attempts.index import By, Filter
-from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
+from enforcer.attempts.chain import link
+from enforcer.attempts.index import By
 from enforcer.attempts.log import BEGIN, Cursor, backwards, days, read
 from enforcer.cli.bundle import bundle
 from enforcer.cli.context import config_option, json_option, look_into
-from enforcer.cli.output import print_facts, print_json, print_table, printable, say, second
+from enforcer.cli.export import export
+from enforcer.cli.narrowing import Which, filter_of, narrowed, open_index
+from enforcer.cli.output import canonical, print_facts, print_json, print_table, say, second
+from enforcer.cli.reindex import reindex
 from enforcer.cli.retention import hold, purge
-from enforcer.cli.times import moment_option
 from enforcer.cli.verify import key_, verify
-from enforcer.config.model import Config
 from enforcer.config.values import quoted
-from enforcer.errors import Corrupt, EnforcerError, Malformed, Unavailable
+from enforcer.errors import Corrupt, EnforcerError
 from enforcer.folders import Folders
-from enforcer.hub.lock import hub_lock
-from enforcer.policy.names import display, parse
-from enforcer.policy.verdict import Layer
 
 _POLL_S = 0.2
 _NEAR_END = 65_536  # octets; many lines
-_REINDEX_BATCH = 10_000
 _COLUMNS = ("time", "device", "service", "part", "name", "rule", "count", "action")
-
-
-def _domain_name(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Read a domain name in any letter case and script, to the form of the record."""
-    try:
-        return None if value is None else display(parse(value))
-    except Malformed as error:
-        raise click.BadParameter(printable(error.what)) from None
-
-
-class _Which(TypedDict):
-    """The options that narrow; None does not."""
-
-    since: datetime | None
-    until: datetime | None
-    service: str | None
-    device: str | None
-    group: str | None
-    name: str | None
-    layer: str | None
-    action: str | None
-    realm: str | None
-
-
-_NARROWING = (
-    moment_option("--since", "From then on: 1h, 2026-11-01, 2026-11-01T09:30Z."),
-    moment_option("--until", "Before then, written as for --since."),
-    click.option("--service", metavar="SERVICE", help="A banned service, as in wechat."),
-    click.option("--device", metavar="ID", help="A device, by its id in the inventory."),
-    click.option("--group", metavar="GROUP", help="The devices of a group."),
-    click.option("--name", callback=_domain_name, metavar="NAME", help="A domain name, and everything below it."),
-    click.option("--layer", type=click.Choice([str(layer) for layer in Layer]), help="Where it was seen."),
-    click.option("--action", type=click.Choice([str(each) for each in Recorded]), help="What was done about it."),
-    click.option("--realm", metavar="REALM", help="The realm of the client."),
-)
-
-
-def _narrowed[F: Callable[..., object]](command: F) -> F:
-    """Add the options of `_Which`."""
-    for option in reversed(_NARROWING):
-        command = option(command)
-    return command
 
 
 @click.group()
@@ -87,16 +38,16 @@ def attempts() -> None:
     """
 
 
-for command in (verify, bundle, key_, purge, hold):
+for command in (export, reindex, verify, bundle, key_, purge, hold):
     attempts.add_command(command)
 
 
 @attempts.command("list")
 @config_option
-@_narrowed
+@narrowed
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many, at most.")
 @json_option("Print one record a line, as it stands in the log.")
-def list_(config: Path | None, limit: int, as_json: bool, **which: Unpack[_Which]) -> None:
+def list_(config: Path | None, limit: int, as_json: bool, **which: Unpack[Which]) -> None:
     """List attempts, newest first.
 
     One row is one record: the first attempt of a device, or a summary of its repeats.
@@ -104,7 +55,7 @@ def list_(config: Path | None, limit: int, as_json: bool, **which: Unpack[_Which
     Example: enforcer attempts list --since 24h --device dev-7f3a91c2
     """
     with open_index(look_into(config)) as index:
-        found = index.find(_filter(which), limit)
+        found = index.find(filter_of(which), limit)
     if as_json:
         for line in found:
             click.echo(canonical(line))
@@ -169,53 +120,21 @@ def show(config: Path | None, as_json: bool, id: str) -> None:  # noqa: A002 (th
 @click.option(
     "--by", type=click.Choice([str(by) for by in By]), default="service", show_default=True, help="What to count by."
 )
-@_narrowed
+@narrowed
+@click.option("--limit", type=click.IntRange(1), help="How many, at most.")
 @json_option("Print one object a line: key, attempts, lines.")
-def stats(config: Path | None, by: str, as_json: bool, **which: Unpack[_Which]) -> None:
+def stats(config: Path | None, by: str, limit: int | None, as_json: bool, **which: Unpack[Which]) -> None:
     """Count attempts, the most first. Counts are exact; lines says in how many records they stand.
 
     Example: enforcer attempts stats --by device --since 2026-11-01
     """
     with open_index(look_into(config)) as index:
-        counts = index.stats(By(by), _filter(which))
+        counts = index.stats(By(by), filter_of(which), limit)
     if as_json:
         for count in counts:
             print_json({by: count.key, "attempts": count.attempts, "lines": count.lines})
     else:
         print_table((by, "attempts", "lines"), [(count.key, count.attempts, count.lines) for count in counts])
-
-
-@attempts.command()
-@config_option
-def reindex(config: Path | None) -> None:
-    """Make the index again from the log, while the hub is stopped.
-
-    A running hub replaces a damaged index by itself. The index that was there is kept beside the new one.
-
-    Example: enforcer attempts reindex
-    """
-    folders = Folders(look_into(config).data_dir)
-    files = days(folders.log)
-    if not files:
-        raise Unavailable(f"{folders.log}: there is no log yet; start the hub")
-    end = Cursor(files[-1].stem, files[-1].stat().st_size, 0)
-    folders.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with hub_lock(folders.run / "hub.lock"), closing(SqliteWriter(_index_path(folders), folders.log)) as index:
-        index.rebuild()
-        while index.follow(end, _REINDEX_BATCH):
-            pass
-        if index.trouble is not None:
-            raise Unavailable(index.trouble)
-        say(f"The index is made again, up to line number {index.seq()}")
-
-
-def _index_path(folders: Folders) -> Path:
-    return folders.index / "attempts.sqlite"
-
-
-def open_index(config: Config) -> closing[SqliteIndex]:
-    """The index, to be closed by `with`. Raises Unavailable where there is none."""
-    return closing(SqliteIndex(_index_path(Folders(config.data_dir))))
 
 
 def attempt_table(lines: Sequence[Line]) -> None:
@@ -224,36 +143,12 @@ def attempt_table(lines: Sequence[Line]) -> None:
     print_table((*_COLUMNS, "id"), [(*_row(attempt), id_) for id_, attempt in found])
 
 
-def _filter(which: _Which) -> Filter:
-    since, until = which["since"], which["until"]
-    return Filter(
-        since_ms=None if since is None else _ms(since),
-        until_ms=None if until is None else _ms(until),
-        service=which["service"],
-        layer=which["layer"],
-        action=which["action"],
-        realm=which["realm"],
-        device=which["device"],
-        group=which["group"],
-        name=which["name"],
-    )
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
-
-
 def _row(attempt: Attempt) -> tuple[str | int | None, ...]:
     """The cells of `_COLUMNS`; where the device is not known, its address stands for it."""
     block = attempt.block
     device = attempt.owner.device or attempt.client_ip
     shown = block.name or block.dest_ip
     return second(attempt.time_ms), device, block.service, block.part, shown, block.rule, attempt.count, block.action
-
-
-def canonical(line: Line) -> str:
-    """The line as it stands in the log."""
-    return seal(bytes.fromhex(line.prev), line.entry.body(line.seq, line.logged_ms))[:-1].decode("ascii")
 
 
 def _hash(line: Line) -> str:

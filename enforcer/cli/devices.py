@@ -8,9 +8,10 @@ import click
 
 from enforcer.attempts.attempt import Line
 from enforcer.attempts.index import Filter
-from enforcer.cli.attempts import attempt_table, canonical, open_index
+from enforcer.cli.attempts import attempt_table
 from enforcer.cli.context import config_option, json_option, look_into
-from enforcer.cli.output import print_facts, print_json, print_table
+from enforcer.cli.narrowing import open_index
+from enforcer.cli.output import canonical, print_facts, print_json, print_table
 from enforcer.config.values import quoted, short
 from enforcer.devices.device import Binding
 from enforcer.errors import EnforcerError, Unavailable

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from enforcer.attempts.attempt import moment
+from enforcer.attempts.attempt import Line, moment
+from enforcer.attempts.chain import seal
 from enforcer.config.values import is_plain
 
 _UNBOUNDED = 10_000  # columns, where no terminal limits them
@@ -57,3 +58,8 @@ def print_facts(facts: Mapping[str, Value | Sequence[str]]) -> None:
         lines = ("-" if value is None else str(value),) if value is None or isinstance(value, str | int) else value
         for number, line in enumerate(lines):
             click.echo(f"{'' if number else name:<{width}}  {printable(line)}")
+
+
+def canonical(line: Line) -> str:
+    """A line of the log as it stands there."""
+    return seal(bytes.fromhex(line.prev), line.entry.body(line.seq, line.logged_ms))[:-1].decode("ascii")

@@ -6,7 +6,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from threading import Lock
 
-from enforcer.attempts.index import Index, IndexWriter
+from enforcer.attempts.index import Index
+from enforcer.attempts.index.follow import IndexWriter
 from enforcer.attempts.log import Cursor, DayLog
 from enforcer.errors import Unavailable
 from enforcer.hub.metrics import WINDOWS

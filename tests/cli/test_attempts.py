@@ -9,7 +9,6 @@ import pytest
 from enforcer.attempts.index.sqlite import SqliteWriter
 from enforcer.attempts.log import days
 from enforcer.folders import Folders
-from enforcer.hub.lock import hub_lock
 from tests.cli.site import Run, attempt, write_log
 from tests.records import NOON_MS, moment
 
@@ -60,6 +59,10 @@ def test_json_is_the_lines_of_the_log_as_they_stand_there(run: Run, recorded: Fo
         (("--layer", "tls"), []),
         (("--action", "observed"), [4]),
         (("--realm", "lab", "--limit", "2"), [4, 3]),
+        (("--part", "site"), [3]),
+        (("--evidence", "web"), []),
+        (("--client", "10.20.0.99"), [4]),
+        (("--rule", "talk/suffix/talk.test"), [3]),
     ],
 )
 def test_options_narrow(run: Run, recorded: Folders, arguments: tuple[str, ...], minutes: list[int]) -> None:
@@ -195,27 +198,6 @@ def test_what_cannot_be_read_is_told_and_passed_over(run: Run, recorded: Folders
 def test_names_are_harmless_on_a_terminal(run: Run, site: Path) -> None:
     write_log(Folders(site / "data"), [attempt(1, name="\x1b[2J\u202e.test")], NOON_MS)
     assert "\\u001b[2J\\u202e.test" in run("attempts", "tail").stdout
-
-
-def test_the_index_is_made_again_from_the_log(run: Run, recorded: Folders) -> None:
-    before = run("attempts", "list").stdout
-    path = recorded.index / "attempts.sqlite"
-    path.write_bytes(b"no database")
-    assert run("attempts", "list").exit_code == 1
-    result = run("attempts", "reindex")
-    assert result.stdout == "The index is made again, up to line number 5\n"
-    assert run("attempts", "list").stdout == before
-
-
-def test_a_running_hub_keeps_its_index(run: Run, recorded: Folders) -> None:
-    with hub_lock(recorded.run / "hub.lock"):
-        result = run("attempts", "reindex")
-    assert "another hub" in result.stderr
-    assert result.exit_code == 1
-
-
-def test_without_a_log_there_is_nothing_to_index(run: Run, site: Path) -> None:
-    assert "there is no log yet" in run("attempts", "reindex").stderr
 
 
 def test_the_index_is_read_while_the_hub_writes(run: Run, recorded: Folders) -> None:

@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Protocol
 
 from enforcer.attempts.attempt import Line
-from enforcer.attempts.log import Cursor
 
 
 class By(StrEnum):
@@ -218,21 +217,3 @@ class Index(Protocol):
 
     def close(self) -> None:
         """Let go of the database."""
-
-
-class IndexWriter(Index, Protocol):
-    """The end that follows the log. trouble: why it does not; None while it does."""
-
-    trouble: str | None
-
-    def follow(self, until: Cursor, limit: int) -> int:
-        """Index the log's next lines, at most `limit` of them and none behind `until`; returns how many.
-
-        Never raises: trouble is kept in `trouble`, and the same lines are tried again the next time.
-        """
-
-    def rebuild(self) -> None:
-        """Begin again: `follow` then reads the whole log."""
-
-    def drop_before(self, floor_ms: int) -> None:
-        """Let go of everything before a moment, a midnight in UTC. Raises Unavailable."""

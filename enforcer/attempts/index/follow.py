@@ -3,12 +3,32 @@
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Protocol
 
+from enforcer.attempts.index import Index
 from enforcer.attempts.index.batch import Batch
 from enforcer.attempts.log import Cursor, read
 from enforcer.attempts.place import agrees, line_hash
 
 STALE = "the log is not the one that was indexed"
+
+
+class IndexWriter(Index, Protocol):
+    """The end that follows the log. trouble: why it does not; None while it does."""
+
+    trouble: str | None
+
+    def follow(self, until: Cursor, limit: int) -> int:
+        """Index the log's next lines, at most `limit` of them and none behind `until`; returns how many.
+
+        Never raises: trouble is kept in `trouble`, and the same lines are tried again the next time.
+        """
+
+    def rebuild(self) -> None:
+        """Begin again: `follow` then reads the whole log."""
+
+    def drop_before(self, floor_ms: int) -> None:
+        """Let go of everything before a moment, a midnight in UTC. Raises Unavailable."""
 
 
 class Follower(ABC):

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from enforcer.attempts.index import Index, IndexWriter
+from enforcer.attempts.index import Index
+from enforcer.attempts.index.follow import IndexWriter
 from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
 from enforcer.errors import Unavailable
 
