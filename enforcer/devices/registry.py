@@ -1,11 +1,16 @@
-"""Which device held an address of a realm, and how sure that is."""
+"""Which device held an address of a realm at a moment: the one look-up, over all sources.
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+Sources are asked in the order of their rank, strongest first. When two name different devices, the stronger counts, the
+answer says that there was a conflict, and it is counted.
+"""
+
+import hmac
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv6Address
 
+from enforcer.devices.claims import Claims
 from enforcer.devices.device import (
     Address,
     Binding,
@@ -17,80 +22,205 @@ from enforcer.devices.device import (
     Source,
     State,
 )
+from enforcer.devices.inventory import Found, Inventory, Key, Kind
+from enforcer.devices.networks import NOBODY, Networks
+from enforcer.devices.sessions import SessionTable
+from enforcer.devices.subject import mac_of
 
-NOBODY = Owner(
-    device=None,
-    group=None,
-    identity=Identity(Source.UNKNOWN, Confidence.NONE, State.UNRESOLVED, None, Granularity.NETWORK),
-)
+__all__ = ["NOBODY", "Conflict", "Registry"]
 
-# The prefixes of one length: how far to shift an address right, and the owner of what is left.
-type _Prefixes = tuple[int, Mapping[int, Owner]]
+_CONFIDENCE = {
+    Source.CERTIFICATE: Confidence.HIGH,
+    Source.TUNNEL: Confidence.HIGH,
+    Source.TOKEN: Confidence.MEDIUM,
+    Source.LEASE: Confidence.MEDIUM,
+    Source.EDNS: Confidence.MEDIUM,
+    Source.NEIGHBOUR: Confidence.LOW,
+}
+_CLAIMED = (Source.TUNNEL, Source.LEASE, Source.NEIGHBOUR)
+_MAC_OPTIONS = frozenset((65001, 65073))  # as dnsmasq adds them: six octets, or text of them
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
-    """Every binding, found by address; immutable, a new inventory is a new registry.
+class Conflict:
+    """Two sources that name different devices for one address; the first is the stronger, which counts."""
 
-    Two bindings of one realm and network with different owners raise ValueError; the inventory lets none through.
+    realm: str
+    source: Source
+    device: str
+    other_source: Source
+    other_device: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What one source says."""
+
+    source: Source
+    confidence: Confidence
+    found: Found
+    age_ms: int | None
+    stale: bool = False
+    granularity: Granularity = Granularity.DEVICE
+
+
+class Registry:
+    """Everything that is known of who is behind an address. Tables of sessions and claims are filled by their sources.
+
+    lookups: by realm, source and result (`hit`, `stale`, `unknown`). conflicts: by the two sources. disagreed: those of
+    devices, each once, for who takes them out to record them. key: for the hashes of identifiers that are not in the
+    inventory.
     """
 
-    bindings: tuple[Binding, ...] = ()
-    _prefixes: Mapping[tuple[str, int], tuple[_Prefixes, ...]] = field(init=False, repr=False, compare=False)
+    def __init__(
+        self,
+        inventory: Inventory | None = None,
+        *,
+        sessions: SessionTable | None = None,
+        claims: Sequence[Claims] = (),
+        key: bytes = b"",
+    ) -> None:
+        self.lookups: Counter[tuple[str, Source, str]] = Counter()
+        self.conflicts: Counter[tuple[Source, Source]] = Counter()
+        self.disagreed: dict[Conflict, None] = {}
+        self.sessions = sessions or SessionTable()
+        self.claims = tuple(claims)
+        self.key = key
+        self.use(inventory or Inventory())
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_prefixes", _by_prefix(self.bindings))
+    def use(self, inventory: Inventory) -> None:
+        """Put another inventory in force."""
+        self.inventory = inventory
+        self._networks = Networks(inventory.bindings)
 
     @property
-    def devices(self) -> tuple[Device, ...]:
-        """Every device that is bound, once, in the order of the bindings."""
-        return tuple(dict.fromkeys(Device(b.device, b.group) for b in self.bindings if b.device is not None))
+    def bindings(self) -> tuple[Binding, ...]:
+        """The static addresses of the inventory."""
+        return self.inventory.bindings
 
-    def owner(self, realm: str, address: Address, at: datetime) -> Owner:  # noqa: ARG002  a static row holds at any time
-        """The owner of the longest prefix that holds `address` at that moment, or `NOBODY`.
+    def owner(self, realm: str, address: Address, at: datetime, shown: str | None = None) -> Owner:
+        """Who held an address at a moment, or `NOBODY`; counted.
 
-        An IPv4-mapped IPv6 address, as a socket of both families reports it, is looked up as IPv4.
+        shown: what the client has shown of itself, as in a spool entry: `certificate:HEX`, `token:HEX`,
+        `edns:CODE:HEX`.
         """
-        if isinstance(address, IPv6Address):
-            address = address.ipv4_mapped or address
-        number = int(address)
-        for shift, owners in self._prefixes.get((realm, address.version), ()):
-            owner = owners.get(number >> shift)
-            if owner is not None:
-                return owner
-        return NOBODY
+        owner, conflicts = self._judge(realm, address, int(at.timestamp() * 1000), shown)
+        state = owner.identity.state
+        known = owner.device is not None
+        result = "stale" if state is State.STALE else "hit" if known else "unknown"
+        self.lookups[realm, owner.identity.source if known else Source.UNKNOWN, result] += 1
+        for conflict in conflicts:
+            self.conflicts[conflict.source, conflict.other_source] += 1
+            if len(self.disagreed) < 1000:
+                self.disagreed[conflict] = None
+        return owner
+
+    def certain(self, realm: str, address: Address | None, now_ms: int, shown: str | None = None) -> Device | None:
+        """The device behind an address, or of what was shown, when that is fresh and beyond doubt; None otherwise.
+
+        This is what may lower the policy for it, so anything less than a resolved device is nobody. Not counted.
+        """
+        owner, _ = self._judge(realm, address, now_ms, shown)
+        if owner.device is None or owner.identity.state is not State.RESOLVED:
+            return None
+        return Device(owner.device, owner.group)
+
+    def pseudonym(self, key: Key) -> str:
+        """How an identifier that is not in the inventory is named: a keyed hash, since a plain one can be guessed."""
+        return f"unlisted:{hmac.digest(self.key, ':'.join(key).encode(), 'sha256').hex()[:16]}"
+
+    def _judge(
+        self, realm: str, address: Address | None, at_ms: int, shown: str | None
+    ) -> tuple[Owner, list[Conflict]]:
+        evidence = sorted(self._evidence(realm, address, at_ms, shown), key=_rank)
+        static = NOBODY if address is None else self._networks.owner(realm, address)
+        if not evidence:
+            return static, []
+        best = evidence[0]
+        named = [(each.source, each.found.device.id) for each in evidence[1:] if each.found.device and not each.stale]
+        if static.device is not None:
+            named.append((Source.NETWORK, static.device))
+        device = best.found.device
+        conflicts = []
+        if device is not None:
+            conflicts = [Conflict(realm, best.source, device.id, *each) for each in named if each[1] != device.id]
+        return self._owner(best, conflict=bool(conflicts)), conflicts
+
+    def _owner(self, best: _Evidence, *, conflict: bool) -> Owner:
+        device = best.found.device
+        if best.stale:
+            state = State.STALE
+        elif device is None:
+            state = State.UNLISTED
+        else:
+            state = State.CONFLICT if conflict else State.RESOLVED
+        identity = Identity(
+            best.source,
+            Confidence.LOW if best.stale else best.confidence,
+            state,
+            None if best.age_ms is None else best.age_ms // 1000,
+            best.granularity,
+        )
+        if device is not None:
+            return Owner(device.id, device.group, identity)
+        return Owner(None if best.found.unlisted is None else self.pseudonym(best.found.unlisted), None, identity)
+
+    def _evidence(self, realm: str, address: Address | None, at_ms: int, shown: str | None) -> Iterator[_Evidence]:
+        if shown is not None and (said := self._shown(shown)) is not None:
+            yield said
+        if address is None:
+            return
+        holding = self.sessions.holder(realm, address, at_ms)
+        if holding is not None and (found := self.inventory.find(holding.subject)) is not None:
+            yield _Evidence(
+                Source.RADIUS,
+                Confidence.HIGH if holding.subject.is_mobile else Confidence.MEDIUM,
+                found,
+                holding.age_ms,
+                holding.stale,
+                # A phone may share its connection with what is tethered to it.
+                Granularity.CONNECTION if holding.subject.is_mobile else Granularity.DEVICE,
+            )
+        for claims in self.claims:
+            if claims.realm != realm or (subject := claims.holder(address, at_ms)) is None:
+                continue
+            found = self.inventory.find(subject)
+            if found is not None:
+                yield _Evidence(
+                    claims.source,
+                    _CONFIDENCE[claims.source],
+                    found,
+                    claims.age_ms(at_ms),
+                    claims.is_stale(at_ms),
+                )
+
+    def _shown(self, shown: str) -> _Evidence | None:
+        """What a certificate, a token, or an option of a trusted forwarder says; None for what says nothing."""
+        what, _, value = shown.partition(":")
+        if what == "certificate":
+            source, key = Source.CERTIFICATE, (Kind.CERTIFICATE, value)
+        elif what == "token":
+            source, key = Source.TOKEN, (Kind.TOKEN, value)
+        elif (named := _option(value)) is not None:
+            source, key = Source.EDNS, named
+        else:
+            return None
+        device = self.inventory.keys.get(key)
+        found = Found(None, key) if device is None else Found(device)
+        return _Evidence(source, _CONFIDENCE[source], found, 0)
 
 
-def _by_prefix(bindings: Iterable[Binding]) -> Mapping[tuple[str, int], tuple[_Prefixes, ...]]:
-    """For each realm and IP version the prefixes of each length, the longest first."""
-    found: dict[tuple[str, int], dict[int, dict[int, Owner]]] = defaultdict(lambda: defaultdict(dict))
-    for binding in bindings:
-        network = binding.network
-        shift = network.max_prefixlen - network.prefixlen
-        owner = _owner(binding)
-        if (
-            found[binding.realm, network.version][shift].setdefault(int(network.network_address) >> shift, owner)
-            != owner
-        ):
-            raise ValueError(f"{network} of realm {binding.realm} is bound twice")
-    return {key: tuple(sorted(lengths.items())) for key, lengths in found.items()}
+def _rank(evidence: _Evidence) -> int:
+    """Strongest first: the order of `Source`, in which Wi-Fi accounting is no weaker than a token."""
+    return list(Source).index(evidence.source)
 
 
-def _owner(binding: Binding) -> Owner:
-    """What a static row says of whoever uses its addresses.
-
-    It is the weakest source there is (below a neighbour table): nothing on the network confirms that the device holds
-    the address now, and any other can take it. So the source is `network` and the confidence `low`. One address names
-    the device; a prefix that is a device's own (the /64 of a mobile bearer, which tethered hosts share) its connection;
-    a prefix without a device only the group, so that the device stays unresolved.
-    """
-    single = binding.network.prefixlen == binding.network.max_prefixlen
-    if binding.device is None:
-        state, granularity = State.UNRESOLVED, Granularity.NETWORK
-    else:
-        state, granularity = State.RESOLVED, Granularity.DEVICE if single else Granularity.CONNECTION
-    return Owner(
-        device=binding.device,
-        group=binding.group,
-        identity=Identity(binding.source, Confidence.LOW, state, None, granularity),
-    )
+def _option(value: str) -> Key | None:
+    """The identifier in an EDNS option, `CODE:HEX`: a MAC, or whatever text names the device there."""
+    code, _, octets = value.partition(":")
+    data = bytes.fromhex(octets)
+    if code.isdecimal() and int(code) in _MAC_OPTIONS:
+        mac = data.hex() if len(data) == 6 else mac_of(data.decode("ascii", "replace"))
+        return None if mac is None else (Kind.MAC, mac)
+    text = data.decode("utf-8", "replace").strip()
+    return (Kind.EDNS, text) if text and text.isprintable() else None

@@ -1,120 +1,186 @@
-"""Which device held an address."""
+"""One look-up over all sources: rank, conflict, staleness, and what may lower the policy."""
 
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from enforcer.devices.claims import Claim, Claims
 from enforcer.devices.device import (
     Binding,
     Confidence,
     Device,
     Granularity,
     Identity,
-    Network,
     Owner,
     Source,
     State,
 )
-from enforcer.devices.registry import NOBODY, Registry
+from enforcer.devices.inventory import Inventory, Kind
+from enforcer.devices.prefix import host_prefix
+from enforcer.devices.registry import NOBODY, Conflict, Registry
+from enforcer.devices.sessions import Report, SessionTable, Status
+from enforcer.devices.subject import Subject
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+IP = ip_address("10.20.0.5")
+DEVICES = {name: Device(f"dev-{name}", "field") for name in ("sim", "wifi", "cert", "token", "cpe", "static", "peer")}
+CERTIFICATE, TOKEN = f"certificate:{'c' * 64}", f"token:{'d' * 64}"
+INVENTORY = Inventory(
+    tuple(DEVICES.values()),
+    {
+        (Kind.IMSI, "001010000000001"): DEVICES["sim"],
+        (Kind.MAC, "0010a42319c0"): DEVICES["wifi"],
+        (Kind.CERTIFICATE, "c" * 64): DEVICES["cert"],
+        (Kind.TOKEN, "d" * 64): DEVICES["token"],
+        (Kind.EDNS, "site-ottawa-01"): DEVICES["cpe"],
+        (Kind.TUNNEL, "key"): DEVICES["peer"],
+    },
+    (
+        Binding("apn", ip_network("10.20.0.5"), "dev-static", "field", Source.NETWORK),
+        Binding("apn", ip_network("10.20.0.0/16"), None, "all", Source.NETWORK),
+    ),
+)
+SIM, MAC = Subject(imsi="001010000000001"), Subject(mac="0010a42319c0")
 
 
-def binding(network: str, device: str | None, group: str | None = "field", realm: str = "apn") -> Binding:
-    return Binding(realm, ip_network(network), device, group, Source.NETWORK)
+def sessions(subject: Subject = SIM, realm: str = "apn", at_ms: int = NOW_MS - 60_000) -> SessionTable:
+    table = SessionTable()
+    table.apply(Report(realm, "pgw", Status.START, at_ms, "s1", at_ms, prefixes=(host_prefix(IP),), subject=subject))
+    return table
 
 
-def owner(registry: Registry, address: str, realm: str = "apn") -> Owner:
-    return registry.owner(realm, ip_address(address), NOW)
+def claims(source: Source, subject: Subject, realm: str = "apn", read_ms: int = NOW_MS - 5000) -> Claims:
+    made = Claims(realm, source, stale_ms=60_000)
+    made.take([Claim(host_prefix(IP), subject)], read_ms)
+    return made
 
 
-def named(registry: Registry, address: str, realm: str = "apn") -> str | None:
-    found = owner(registry, address, realm)
-    return found.device or found.group
+def owner(registry: Registry, shown: str | None = None, address: str = "10.20.0.5") -> Owner:
+    return registry.owner("apn", ip_address(address), NOW, shown)
 
 
-def test_a_single_address_names_its_device_with_low_confidence() -> None:
-    registry = Registry((binding("10.20.0.5", "dev-1"),))
-    assert owner(registry, "10.20.0.5") == Owner(
-        "dev-1", "field", Identity(Source.NETWORK, Confidence.LOW, State.RESOLVED, None, Granularity.DEVICE)
+def test_a_static_row_is_the_weakest_answer() -> None:
+    assert owner(Registry(INVENTORY)) == Owner(
+        "dev-static",
+        "field",
+        Identity(Source.NETWORK, Confidence.LOW, State.RESOLVED, None, Granularity.DEVICE),
+    )
+    assert owner(Registry(INVENTORY), address="10.20.9.9").group == "all"
+    assert owner(Registry()) is NOBODY
+
+
+def test_a_mobile_session_names_a_connection() -> None:
+    found = owner(Registry(Inventory(INVENTORY.devices, INVENTORY.keys), sessions=sessions()))
+    assert found == Owner(
+        "dev-sim", "field", Identity(Source.RADIUS, Confidence.HIGH, State.RESOLVED, 60, Granularity.CONNECTION)
     )
 
 
-def test_a_prefix_of_a_group_names_no_device() -> None:
-    registry = Registry((binding("10.20.0.0/16", None),))
-    assert owner(registry, "10.20.9.9") == Owner(
-        None, "field", Identity(Source.NETWORK, Confidence.LOW, State.UNRESOLVED, None, Granularity.NETWORK)
+@pytest.mark.parametrize(
+    ("registry", "source", "confidence", "device"),
+    [
+        (Registry(INVENTORY, sessions=sessions(MAC)), Source.RADIUS, Confidence.MEDIUM, "dev-wifi"),
+        (Registry(INVENTORY, claims=[claims(Source.LEASE, MAC)]), Source.LEASE, Confidence.MEDIUM, "dev-wifi"),
+        (Registry(INVENTORY, claims=[claims(Source.NEIGHBOUR, MAC)]), Source.NEIGHBOUR, Confidence.LOW, "dev-wifi"),
+        (
+            Registry(INVENTORY, claims=[claims(Source.TUNNEL, Subject(tunnel="key"))]),
+            Source.TUNNEL,
+            Confidence.HIGH,
+            "dev-peer",
+        ),
+    ],
+)
+def test_each_source_has_its_confidence(
+    registry: Registry, source: Source, confidence: Confidence, device: str
+) -> None:
+    found = owner(registry)
+    assert (found.device, found.identity.source, found.identity.confidence) == (device, source, confidence)
+    assert found.identity.granularity is Granularity.DEVICE
+
+
+@pytest.mark.parametrize(
+    ("shown", "source", "confidence", "device"),
+    [
+        (CERTIFICATE, Source.CERTIFICATE, Confidence.HIGH, "dev-cert"),
+        (TOKEN, Source.TOKEN, Confidence.MEDIUM, "dev-token"),
+        ("edns:65001:0010a42319c0", Source.EDNS, Confidence.MEDIUM, "dev-wifi"),
+        (f"edns:65073:{b'00:10:a4:23:19:c0'.hex()}", Source.EDNS, Confidence.MEDIUM, "dev-wifi"),
+        (f"edns:65074:{b'site-ottawa-01'.hex()}", Source.EDNS, Confidence.MEDIUM, "dev-cpe"),
+    ],
+)
+def test_what_a_client_shows_names_its_device(shown: str, source: Source, confidence: Confidence, device: str) -> None:
+    found = owner(Registry(INVENTORY), shown, "192.0.2.9")
+    assert (found.device, found.identity.source, found.identity.confidence) == (device, source, confidence)
+    assert found.identity.age_s == 0
+
+
+def test_the_stronger_source_counts_and_the_conflict_is_told_once() -> None:
+    registry = Registry(INVENTORY, sessions=sessions(), claims=[claims(Source.LEASE, MAC)])
+    for _ in range(3):
+        found = owner(registry, CERTIFICATE)
+        assert (found.device, found.identity.state) == ("dev-cert", State.CONFLICT)
+    assert registry.conflicts == {
+        (Source.CERTIFICATE, Source.RADIUS): 3,
+        (Source.CERTIFICATE, Source.LEASE): 3,
+        (Source.CERTIFICATE, Source.NETWORK): 3,
+    }
+    assert Conflict("apn", Source.CERTIFICATE, "dev-cert", Source.RADIUS, "dev-sim") in registry.disagreed
+    assert len(registry.disagreed) == 3
+
+
+def test_sources_that_agree_are_no_conflict() -> None:
+    same = Registry(
+        Inventory(INVENTORY.devices, INVENTORY.keys), sessions=sessions(MAC), claims=[claims(Source.LEASE, MAC)]
     )
+    assert owner(same).identity.state is State.RESOLVED
+    assert not same.conflicts
 
 
-def test_a_prefix_of_a_device_names_its_connection() -> None:
-    registry = Registry((binding("2001:db8:20:30::/64", "dev-1"),))
-    found = owner(registry, "2001:db8:20:30:a:b:c:d")
-    assert (found.device, found.identity.granularity) == ("dev-1", Granularity.CONNECTION)
+def test_a_source_of_another_realm_says_nothing() -> None:
+    registry = Registry(sessions=sessions(realm="other"), claims=[claims(Source.LEASE, MAC, realm="other")])
+    assert owner(registry) is NOBODY
 
 
-def test_an_address_that_nobody_has_is_unknown() -> None:
-    assert owner(Registry(), "10.20.0.5") is NOBODY
-    assert owner(Registry((binding("10.20.0.5", "dev-1"),)), "10.20.0.6") is NOBODY
-    assert (NOBODY.device, NOBODY.group) == (None, None)
-    assert NOBODY.identity == Identity(Source.UNKNOWN, Confidence.NONE, State.UNRESOLVED, None, Granularity.NETWORK)
+def test_a_stale_source_still_tells_but_with_low_confidence() -> None:
+    registry = Registry(INVENTORY, claims=[claims(Source.LEASE, MAC, read_ms=NOW_MS - 61_000)])
+    found = owner(registry)
+    assert (found.device, found.identity.state, found.identity.confidence) == ("dev-wifi", State.STALE, Confidence.LOW)
 
 
-def test_an_address_means_something_in_its_realm_only() -> None:
-    registry = Registry((binding("10.20.0.5", "dev-1", realm="apn"), binding("10.20.0.5", "dev-2", realm="wifi")))
-    assert named(registry, "10.20.0.5", "apn") == "dev-1"
-    assert named(registry, "10.20.0.5", "wifi") == "dev-2"
-    assert named(registry, "10.20.0.5", "vpn") is None
+def test_what_is_not_in_the_inventory_has_a_keyed_pseudonym() -> None:
+    registry = Registry(INVENTORY, sessions=sessions(Subject(imei="99999901234567")), key=b"one")
+    found = owner(registry)
+    assert found.device is not None
+    assert found.device.startswith("unlisted:")
+    assert (found.group, found.identity.state) == (None, State.UNLISTED)
+    other = Registry(INVENTORY, sessions=registry.sessions, key=b"two")
+    assert owner(other).device != found.device
+    assert "9999990" not in found.device
 
 
-def test_the_longest_prefix_counts() -> None:
-    registry = Registry(
-        (binding("10.0.0.0/8", None, "all"), binding("10.20.0.5", "dev-1"), binding("10.20.0.0/16", None))
-    )
-    assert named(registry, "10.20.0.5") == "dev-1"
-    assert named(registry, "10.20.0.6") == "field"
-    assert named(registry, "10.21.0.6") == "all"
+def test_look_ups_are_counted() -> None:
+    registry = Registry(INVENTORY, sessions=sessions())
+    owner(registry)
+    owner(registry, address="192.0.2.9")
+    assert registry.lookups == {("apn", Source.RADIUS, "hit"): 1, ("apn", Source.UNKNOWN, "unknown"): 1}
 
 
-def test_an_ipv4_client_is_the_same_at_a_socket_of_both_families() -> None:
-    registry = Registry((binding("10.20.0.5", "dev-1"),))
-    assert named(registry, "::ffff:10.20.0.5") == "dev-1"
-    assert named(registry, "::10.20.0.5") is None
+def test_only_what_is_fresh_and_beyond_doubt_is_certain() -> None:
+    clean = Inventory(INVENTORY.devices, INVENTORY.keys)
+    assert Registry(clean, sessions=sessions()).certain("apn", IP, NOW_MS) == DEVICES["sim"]
+    assert Registry(clean).certain("roaming", None, NOW_MS, TOKEN) == DEVICES["token"]
+    conflict = Registry(INVENTORY, sessions=sessions())
+    stale = Registry(clean, claims=[claims(Source.LEASE, MAC, read_ms=NOW_MS - 61_000)])
+    unlisted = Registry(clean, sessions=sessions(Subject(imsi="001019999999999")))
+    for registry in (conflict, stale, unlisted, Registry()):
+        assert registry.certain("apn", IP, NOW_MS) is None
+    assert not conflict.lookups
+    assert not conflict.disagreed
 
 
-def test_a_zone_index_does_not_hide_a_device() -> None:
-    registry = Registry((binding("fe80::1", "dev-1"),))
-    assert registry.owner("apn", IPv6Address("fe80::1%2"), NOW).device == "dev-1"
-
-
-def test_devices_are_listed_once() -> None:
-    bindings = (
-        binding("10.20.0.5", "dev-1"),
-        binding("::1", "dev-1"),
-        binding("10.0.0.0/8", None),
-        binding("10.20.0.6", "dev-2"),
-    )
-    assert Registry(bindings).devices == (Device("dev-1", "field"), Device("dev-2", "field"))
-
-
-def test_one_network_has_one_owner() -> None:
-    first = binding("10.20.0.5", "dev-1")
-    assert named(Registry((first, first)), "10.20.0.5") == "dev-1"
-    with pytest.raises(ValueError, match="bound twice"):
-        Registry((first, binding("10.20.0.5", "dev-2")))
-
-
-NETWORKS = st.builds(lambda a, n: IPv4Network((a, n), strict=False), st.integers(0, 2**32 - 1), st.integers(0, 32))
-SMALL = st.builds(lambda a, n: IPv4Network((a, n), strict=False), st.integers(0, 15), st.integers(27, 32))
-
-
-@given(st.lists(NETWORKS | SMALL, unique=True, max_size=8), st.integers(0, 31) | st.integers(0, 2**32 - 1))
-def test_the_owner_is_that_of_the_longest_network_with_the_address(networks: list[Network], number: int) -> None:
-    address = ip_address(number.to_bytes(4))
-    registry = Registry(tuple(Binding("apn", n, str(n).replace("/", "-"), None, Source.NETWORK) for n in networks))
-    holding = [network for network in networks if address in network]
-    longest = max(holding, key=lambda network: network.prefixlen, default=None)
-    assert registry.owner("apn", address, NOW).device == (longest and str(longest).replace("/", "-"))
+@pytest.mark.parametrize("shown", ["edns:65001:0010a4", "edns:65074:", "edns:65074:0a", "edns:x:6161"])
+def test_an_option_that_names_nothing_is_no_evidence(shown: str) -> None:
+    found = owner(Registry(), shown)
+    assert found is NOBODY or found.identity.state is State.UNLISTED

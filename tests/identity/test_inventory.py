@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.config.policy import Realm
-from enforcer.devices.device import Binding, Source
-from enforcer.devices.registry import Registry
+from enforcer.devices.device import Binding, Device, Source
+from enforcer.devices.inventory import Inventory, Kind
+from enforcer.devices.networks import Networks
+from enforcer.devices.subject import Numbering
 from enforcer.errors import Mistake, Mistakes, Unavailable
 from enforcer.identity.inventory import parse_inventory, read_inventory
 
@@ -21,7 +23,7 @@ WIFI = Realm.model_validate({"name": "wifi", "networks": ["10.20.0.0/16"], "list
 def parsed(text: str, *realms: Realm) -> list[tuple[str, str, str | None, str | None]]:
     """The bindings of a text, as (realm, network, device, group)."""
     found = parse_inventory(text, "devices.csv", realms or (APN,))
-    return [(b.realm, str(b.network), b.device, b.group) for b in found]
+    return [(b.realm, str(b.network), b.device, b.group) for b in found.bindings]
 
 
 def wrong(text: str, *realms: Realm) -> list[str]:
@@ -44,7 +46,7 @@ def test_a_device_has_addresses_apart_by_spaces_or_semicolons() -> None:
 
 
 def test_every_binding_comes_from_the_network() -> None:
-    (found,) = parse_inventory("id,group,addresses\ndev-1,field,10.20.0.5\n", "devices.csv", (APN,))
+    (found,) = parse_inventory("id,group,addresses\ndev-1,field,10.20.0.5\n", "devices.csv", (APN,)).bindings
     assert found == Binding("apn", ip_network("10.20.0.5"), "dev-1", "field", Source.NETWORK)
 
 
@@ -168,7 +170,7 @@ def test_a_line_is_in_one_realm(realm: str, said: str) -> None:
     ("header", "said"),
     [
         ("id,group,addresess", ['"addresess" is not a column; did you mean "addresses"?', MISSING.format("addresses")]),
-        ("id,group,addresses,imei", ['"imei" is not a column; write one of "addresses", "group", "id", "realm"']),
+        ("id,group,addresses,imeis", ['"imeis" is not a column; did you mean "imei"?']),
         ("id,group,addresses,id", ['column "id" stands here twice; leave one out']),
         (
             "id;group;addresses",
@@ -198,7 +200,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
 def test_a_file_is_read_with_its_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "devices.csv"
     path.write_text(f"{HEADER}dev-1,a,10.20.0.5\n", encoding="utf-8-sig")
-    assert [b.device for b in read_inventory(path, (APN,))] == ["dev-1"]
+    assert [b.device for b in read_inventory(path, (APN,)).bindings] == ["dev-1"]
 
 
 def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
@@ -220,20 +222,180 @@ def test_a_file_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
 @given(st.text() | st.text(alphabet='id,"group\n;10.20.5 #').map(lambda rows: HEADER + rows))
 def test_any_text_gives_a_registry_or_mistakes(text: str) -> None:
     try:
-        bindings = parse_inventory(text, "devices.csv", (APN,))
+        found = parse_inventory(text, "devices.csv", (APN,))
     except Mistakes as error:
         unhelpful = [mistake for mistake in error.mistakes if ";" not in mistake.what]
     else:
         unhelpful = []
-        Registry(bindings)
+        Networks(found.bindings)
     assert unhelpful == []
 
 
 def test_the_demo_inventory_names_every_loopback_address_that_the_demo_says() -> None:
     demo = Realm.model_validate({"name": "demo", "networks": ["127.0.0.0/8", "::1"], "listeners": ["dns"]})
-    found = read_inventory(ROOT / "deploy" / "demo" / "devices.csv", (demo,))
+    found = read_inventory(ROOT / "deploy" / "demo" / "devices.csv", (demo,)).bindings
     assert {str(b.network.network_address): b.device for b in found} == {
         "127.0.0.1": "dev-demo-1",
         "::1": "dev-demo-1",
         "127.0.0.2": "dev-demo-2",
     }
+
+
+IMEI, IMEI_2 = "001015012345671", "001015012345689"
+IDENTIFIED = "id,group,imei,imsi,msisdn,mac,token,certificate,wireguard,edns"
+KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+CANADA = Numbering("1", "1", 10)
+
+
+def keyed(text: str, file: str = "devices.csv", **more: object) -> Inventory:
+    return parse_inventory(text, file, (APN,), CANADA, **more)  # type: ignore[arg-type]
+
+
+def keys(inventory: Inventory) -> dict[str, str]:
+    """Whose each identifier is."""
+    return {f"{kind}:{value}": device.id for (kind, value), device in inventory.keys.items()}
+
+
+def rejected(inventory: Inventory) -> list[str]:
+    return [f"{mistake.line}: {mistake.what}" for mistake in inventory.rejected]
+
+
+def test_a_device_has_every_kind_of_identifier() -> None:
+    row = f"dev-1,field,{IMEI};{IMEI_2},302720123456789,(613) 555-0123,00-10-A4-23-19-C0,{'a' * 64},"
+    row += f"{':'.join(['BB'] * 32)},{KEY},site-1"
+    inventory = keyed(f"{IDENTIFIED}\n{row}\n")
+    assert rejected(inventory) == []
+    assert keys(inventory) == {
+        "imei:00101501234567": "dev-1",
+        "imei:00101501234568": "dev-1",
+        "imsi:302720123456789": "dev-1",
+        "msisdn:16135550123": "dev-1",
+        "mac:0010a42319c0": "dev-1",
+        f"token:{'a' * 64}": "dev-1",
+        f"certificate:{'bb' * 32}": "dev-1",
+        f"tunnel:{KEY}": "dev-1",
+        "edns:site-1": "dev-1",
+    }
+    assert inventory.devices == (Device("dev-1", "field"),)
+
+
+def test_identifiers_and_addresses_stand_side_by_side() -> None:
+    inventory = keyed(
+        f"id,group,addresses,imei\ndev-1,field,10.20.0.5,{IMEI}\ndev-2,field,,{IMEI_2}\n,all,10.20.0.0/16,\n"
+    )
+    assert [str(each.network) for each in inventory.bindings] == ["10.20.0.5/32", "10.20.0.0/16"]
+    assert keys(inventory) == {"imei:00101501234567": "dev-1", "imei:00101501234568": "dev-2"}
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    ["3.5E+14", "1015012345671", "000000000000000", "001015012345672", "00101501234567A", f"{IMEI} {IMEI_2}"],
+)
+def test_a_line_that_a_spreadsheet_has_damaged_is_left_out_and_told(damaged: str) -> None:
+    inventory = keyed(f"id,group,imei\ndev-1,field,{damaged}\ndev-2,field,{IMEI_2}\n")
+    assert rejected(inventory) == ["2: its imei cannot be right; write 15 digits, in a cell formatted as text"]
+    assert [device.id for device in inventory.devices] == ["dev-2"]
+
+
+@pytest.mark.parametrize("column", ["imsi", "msisdn", "mac", "token", "certificate", "wireguard"])
+def test_no_identifier_that_is_wrong_is_quoted(column: str) -> None:
+    (said,) = rejected(keyed(f"id,group,{column}\ndev-1,field,secret?\ndev-2,field,\n"))
+    assert said.startswith(f"2: its {column} cannot be right; write ")
+    assert "secret" not in said
+
+
+def test_what_two_devices_claim_names_neither() -> None:
+    rows = (f"dev-1,field,{IMEI},302720123456789", f"dev-2,field,{IMEI},302720123456780", f"dev-3,field,{IMEI},")
+    text = "\n".join(["id,group,imei,imsi", *rows])
+    inventory = keyed(text)
+    assert rejected(inventory) == [
+        "2: this imei stands on line 3 too; it names neither device",
+        "3: this imei stands on line 2 too; it names neither device",
+        "4: this imei stands on line 2 too; it names neither device",
+    ]
+    assert keys(inventory) == {"imsi:302720123456789": "dev-1", "imsi:302720123456780": "dev-2"}
+
+
+GUID = "5f1c7a3e-0000-4000-8000-00000000000"
+INTUNE_COLUMNS = (
+    *("DeviceId", "DeviceName", "IMEI", "MEID", "SerialNumber", "PhoneNumber", "WifiMacAddress"),
+    *("SupervisedStatusString", "Ownership", "PrimaryUser", "Department"),
+)
+INTUNE = "\n".join(
+    [
+        ",".join(INTUNE_COLUMNS),
+        f"{GUID}1,Anne's iPhone,{IMEI},,C39XX0001,+16135550123,0010A42319C0,Supervised,Corporate,anne,Field Ops / Québec",
+        f"{GUID}2,Bob's iPhone,{IMEI_2},,C39XX0002,,,Supervised,Personal,bob@dept.example,HQ",
+        f"{GUID}3,Printer,,,C39XX0003,,,Unsupervised,Corporate,,HQ",
+    ]
+)
+WORKSPACE_ONE = f"""Device Friendly Name,Serial Number,Imei,Mac Address,Phone Number,Ownership,Is Supervised
+"phone, one",C39XX0001,{IMEI},00:10:A4:23:19:C0,6135550123,C,true
+phone two,C39XX0002,N/A,,6135550124,E,true
+"""
+JAMF_JSON = """{"totalCount": 2, "results": [
+  {"mobileDeviceId": "17", "general": {"displayName": "x", "udid": "00008030-0001"},
+   "hardware": {"serialNumber": "C39XX0001", "wifiMacAddress": "00:10:A4:23:19:C0"},
+   "network": {"imei": "001015012345671", "imei2": "001015012345689", "phoneNumber": "+1 613 555 0123"}},
+  {"mobileDeviceId": "18", "general": {"udid": "00008030-0002"}, "network": {"imei": "3.5E+14"}}
+]}"""
+
+
+def test_an_export_of_intune() -> None:
+    inventory = keyed(INTUNE)
+    first = f"{GUID}1"
+    assert inventory.devices == (Device(first, "Field-Ops-Quebec"),)
+    assert keys(inventory) == dict.fromkeys(("imei:00101501234567", "msisdn:16135550123", "mac:0010a42319c0"), first)
+    assert rejected(inventory) == [
+        "3: its owner is its user; leave private devices out",
+        "4: neither IMEI, IMSI, number nor MAC; no network could know it",
+    ]
+
+
+def test_nothing_else_of_an_export_is_kept() -> None:
+    kept = repr(keyed(INTUNE)) + repr(keyed(WORKSPACE_ONE))
+    assert not any(text in kept for text in ("anne", "Anne", "bob", "C39XX", "Supervised", "phone, one"))
+
+
+def test_an_export_of_workspace_one_has_ids_that_do_not_show_the_serial_number() -> None:
+    inventory = keyed(WORKSPACE_ONE)
+    (device,) = inventory.devices
+    assert device.id.startswith("dev-")
+    assert keyed(WORKSPACE_ONE.replace("C39XX0001", "c39xx0001")).devices == (device,)
+    assert keys(inventory) == dict.fromkeys(
+        ("imei:00101501234567", "msisdn:16135550123", "mac:0010a42319c0"), device.id
+    )
+
+
+def test_an_export_of_jamf_in_json() -> None:
+    inventory = keyed(JAMF_JSON, "jamf.json")
+    assert keys(inventory) == dict.fromkeys(
+        ("imei:00101501234567", "imei:00101501234568", "msisdn:16135550123", "mac:0010a42319c0"), "17"
+    )
+    assert rejected(inventory) == ["2: its imei cannot be right; write 15 digits, in a cell formatted as text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "1: this is not JSON"),
+        ("{}", '1: no list of devices; write one, or an object with one under "value", "results" or "devices"'),
+        ("[1]", "1: no list of devices"),
+        ("[]", "1: no device in it can be used"),
+        ('[{"imei": "3.5E+14", "udid": "1"}]', "1: no device in it can be used: its imei cannot be right"),
+    ],
+)
+def test_an_export_of_which_nothing_can_be_used_is_refused(text: str, said: str) -> None:
+    with pytest.raises(Mistakes) as caught:
+        keyed(text, "devices.json")
+    assert str(caught.value).startswith(f"devices.json:{said}")
+
+
+def test_tokens_come_from_the_listeners_files_too(tmp_path: Path) -> None:
+    (tmp_path / "devices.csv").write_text(f"id,group,imei\ndev-1,field,{IMEI}\n")
+    (tmp_path / "tokens.txt").write_text(
+        f"# tokens\ndev-1 {'a' * 64}\ndev-9 {'b' * 64}  # not in the inventory\nwrong\n"
+    )
+    inventory = read_inventory(tmp_path / "devices.csv", (APN,), tokens=[tmp_path / "tokens.txt"])
+    assert inventory.keys[Kind.TOKEN, "a" * 64] == Device("dev-1", "field")
+    assert inventory.keys[Kind.TOKEN, "b" * 64] == Device("dev-9", None)
