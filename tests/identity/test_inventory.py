@@ -324,7 +324,7 @@ INTUNE_COLUMNS = (
 INTUNE = "\n".join(
     [
         ",".join(INTUNE_COLUMNS),
-        f"{GUID}1,Anne's iPhone,{IMEI},,C39XX0001,+16135550123,0010A42319C0,Supervised,Corporate,anne,Field Ops / Québec",
+        f"{GUID}1,Anne's iPhone,{IMEI},,C39XX0001,+16135550123,0010A42319C0,Yes,Corporate,Anne,Field Ops / Québec",
         f"{GUID}2,Bob's iPhone,{IMEI_2},,C39XX0002,,,Supervised,Personal,bob@dept.example,HQ",
         f"{GUID}3,Printer,,,C39XX0003,,,Unsupervised,Corporate,,HQ",
     ]
