@@ -51,6 +51,11 @@ class Folders:
         return self.data / "keys" / "checkpoint.pem"
 
     @property
+    def identity(self) -> Path:
+        """What networks know devices by; for our own user alone."""
+        return self.data / "identity"
+
+    @property
     def run(self) -> Path:
         """What lives only while processes do, and the workers' counters."""
         return self.data / "run"

@@ -1,7 +1,7 @@
 """What the hub is made of, beside the recorder: one part for each thing that it does."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from prometheus_client import Metric
@@ -9,6 +9,7 @@ from prometheus_client import Metric
 from enforcer.attempts.log import DayLog
 from enforcer.config.model import Config
 from enforcer.control import Operation
+from enforcer.devices.registry import Registry
 from enforcer.folders import Folders
 
 
@@ -20,6 +21,7 @@ class Means:
     hub writes within a moment; `detail` has short plain JSON values. log: to be read, and to be written to at once by
     a part that must know its line on the disk before it does something else. forget: drops from the index what was
     attempted before a moment, in ms since 1970.
+    registry: who is behind an address, for the sources of identity to fill.
     """
 
     config: Config
@@ -28,6 +30,7 @@ class Means:
     record: Callable[[str, Mapping[str, object]], None]
     log: DayLog
     forget: Callable[[int], None] = lambda _: None
+    registry: Registry = field(default_factory=Registry)
 
 
 class Part:

@@ -10,7 +10,8 @@ from enforcer.attempts.block import Block, Recorded, Response, encode_block, wit
 from enforcer.attempts.keys import published
 from enforcer.attempts.log import read
 from enforcer.attempts.verify import Report, verify_log
-from enforcer.devices.device import Binding, Source
+from enforcer.devices.device import Binding, Device, Source
+from enforcer.devices.inventory import Inventory
 from enforcer.devices.registry import Registry
 from enforcer.policy.verdict import Layer
 
@@ -53,7 +54,9 @@ def spooled(client_ip: str | None = "192.0.2.1", name: str = "a.chat.test", **ch
 
 def registry(*devices: tuple[str, str]) -> Registry:
     """Devices of the realm `lab`, each with its address."""
-    return Registry(tuple(Binding("lab", ip_network(ip), device, "team", Source.NETWORK) for device, ip in devices))
+    known = {device: Device(device, "team") for device, _ in devices}
+    bindings = tuple(Binding("lab", ip_network(ip), device, "team", Source.NETWORK) for device, ip in devices)
+    return Registry(Inventory(tuple(known.values()), bindings=bindings))
 
 
 def logged(folder: Path) -> list[dict[str, object]]:

@@ -9,11 +9,11 @@ import click
 from enforcer.cli.context import find_config, load_config, policy_of
 from enforcer.config.model import Config
 from enforcer.config.values import instead, quoted
-from enforcer.hub.orders import grants_for
+from enforcer.hub.orders import spares
+from enforcer.identity.inventory import inventory_of
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Client
-from enforcer.processes.hub import bindings_of
 
 
 def behalf_options[F: Callable[..., object]](command: F) -> F:
@@ -41,13 +41,14 @@ def _client(config: Config, device: str | None, realm: str | None, now: datetime
         raise click.UsageError(f"{quoted(realm)} is not a realm; {instead(realm, modes)}")
     exempt: dict[str, datetime] = {}
     if device is not None:
-        own = [each for each in bindings_of(config) if each.device == device]
-        if not own:
+        inventory = inventory_of(config)
+        own = next((each for each in inventory.devices if each.id == device), None)
+        if own is None:
             raise click.UsageError(f"{quoted(device)} is not in the inventory; enforcer devices list names all")
-        realm = realm or own[0].realm
-        here = [each for each in own if each.realm == realm]
+        bound = [each.realm for each in inventory.bindings if each.device == device]
+        realm = realm or (bound[0] if bound else None)
         for each in config.policy.exemptions:
-            if grants_for([each], here, now):
+            if now < each.until and spares(each, own) and (not bound or realm in bound):
                 exempt |= {name: max(each.until, exempt.get(name, each.until)) for name in each.services}
     if realm is None and len(modes) == 1:
         realm = next(iter(modes))

@@ -12,11 +12,12 @@ from enforcer.cli.output import print_json, say
 from enforcer.config.describe import schema as schema_of
 from enforcer.config.describe import show as show_config
 from enforcer.config.load import check_services
-from enforcer.devices.device import Binding
+from enforcer.devices.inventory import Inventory
 from enforcer.errors import Mistake, Mistakes
+from enforcer.identity.inventory import inventory_of
 from enforcer.policy.selftest import self_test
 from enforcer.processes.clock import utc_now
-from enforcer.processes.hub import bindings_of, settings_of
+from enforcer.processes.hub import settings_of
 
 
 @click.group()
@@ -40,11 +41,11 @@ def check(config: Path | None, as_json: bool) -> None:
     now = utc_now()
     path, loaded = load_config(config)
     mistakes: list[Mistake] = []
-    bindings: tuple[Binding, ...] = ()
+    inventory = Inventory()
     lists: Lists | None = None
     rules = 0
     try:
-        bindings = bindings_of(loaded)
+        inventory = inventory_of(loaded)
     except Mistakes as error:
         mistakes += error.mistakes
     try:
@@ -57,13 +58,13 @@ def check(config: Path | None, as_json: bool) -> None:
         mistakes += error.mistakes
     if mistakes or lists is None:
         raise Mistakes(mistakes)
-    devices = len({each.device for each in bindings if each.device is not None})
+    devices = len(inventory.devices)
     count = len(lists.own) + len(lists.third_party)
     if as_json:
-        warnings = [str(warning) for warning in lists.warnings]
+        warnings = [str(warning) for warning in (*lists.warnings, *inventory.rejected)]
         print_json({"node": loaded.node, "lists": count, "rules": rules, "devices": devices, "warnings": warnings})
         return
-    for warning in lists.warnings:
+    for warning in (*lists.warnings, *inventory.rejected):
         say(f"warning: {warning}", err=True)
     say(f"{path}: this would start: node {loaded.node}, {count} lists with {rules} rules, {devices} devices")
 

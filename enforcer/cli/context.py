@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+from secrets import token_urlsafe
 from tempfile import TemporaryDirectory
 
 import click
@@ -79,6 +80,10 @@ def make_demo() -> Path:
     for path in _SHIPPED_DEMO.iterdir():
         if not (DEMO.parent / path.name).exists():
             shutil.copyfile(path, DEMO.parent / path.name)
+    secret = DEMO.parent / "radius.secret"
+    if not secret.exists():
+        secret.touch(mode=0o600)
+        secret.write_text(f"{token_urlsafe(24)}\n", encoding="ascii")
     return DEMO
 
 

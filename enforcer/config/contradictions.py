@@ -37,6 +37,7 @@ def contradictions(config: Config) -> Found:
         _durations,
         _sinks,
         _gateway,
+        _identity,
     ):
         yield from check(config)
 
@@ -322,3 +323,25 @@ def _gateway(config: Config) -> Found:
                     f'"{short(network)}" is also of realm {quoted(first.name)}, and the gateway cannot tell them apart'
                 )
                 yield ("realms", i, "networks", j), f'{text}; write "interfaces" for both'
+
+
+def _identity(config: Config) -> Found:
+    """Every source of identity is of a realm that there is, and listens where nobody else does."""
+    realms = [realm.name for realm in config.realms]
+    identity = config.identity
+    for key in ("radius", "leases", "neighbours", "tunnels"):
+        for i, source in enumerate(getattr(identity, key)):
+            if source.realm not in realms:
+                yield (
+                    ("identity", key, i, "realm"),
+                    f"{quoted(source.realm)} is not a realm; {instead(source.realm, realms)}",
+                )
+    for i, radius in enumerate(identity.radius):
+        for other in identity.radius[:i]:
+            for key in ("listen", "tls"):
+                wanted, taken = getattr(radius, key), getattr(other, key)
+                if wanted is not None and taken is not None and wanted.collides(taken):
+                    text = f'"{wanted}" is taken by the accounting of realm {quoted(other.realm)}; write another port'
+                    yield ("identity", "radius", i, key), text
+    if identity.shared_password_file is not None and identity.shared is None:
+        yield ("identity", "shared_password_file"), 'nothing is shared; write "shared" too, or leave it out'

@@ -29,6 +29,8 @@ _FIXED = (
     "attempts.index",
     "attempts.ships",
     "attempts.signing_key",
+    *(f"identity.{key}" for key in ("radius", "leases", "neighbours", "tunnels", "shared", "wait_s", "settle_s")),
+    *(f"identity.{key}" for key in ("sessions_max", "expire_h", "history_h")),
     "metrics.listen",
 )
 

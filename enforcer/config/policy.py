@@ -85,6 +85,25 @@ class Exemption(Section):
         return self
 
 
+class Monitored(Section):
+    """Whose attempts are recorded and not blocked, until when, why, and who says so."""
+
+    device: Identifier | None = Field(None, description="The id of the device; or `group`.")
+    group: Identifier | None = Field(None, description="The group whose devices are observed; or `device`.")
+    until: Until = Field(
+        description="The moment at which it ends. A bare date ends at 00:00 UTC of that day, a time needs a zone.",
+        examples=["2027-03-31"],
+    )
+    reason: Line = Field(description="Why, for the auditor.", examples=["pilot before the ban"])
+    approved_by: Line = Field(description="Who answers for it.", examples=["Director, IT Security"])
+
+    @model_validator(mode="after")
+    def _one_holder(self) -> Self:
+        if (self.device is None) == (self.group is None):
+            raise ValueError('monitoring is for one device or one group; write either "device" or "group"')
+        return self
+
+
 class Policy(Section):
     """What is banned, for whom not, and what users are told."""
 
@@ -106,6 +125,7 @@ class Policy(Section):
     )
     notice: Notice = Field(Notice(), description="What users are told.")
     exemptions: tuple[Exemption, ...] = Field((), description="Who may reach a banned service for a while.")
+    monitored: tuple[Monitored, ...] = Field((), description="Who is observed for a while instead of blocked.")
 
 
 class Realm(Section):

@@ -83,6 +83,10 @@ class Claims:
         self.read_ms = now_ms
         return changed
 
+    def confirm(self, now_ms: int) -> None:
+        """The source says what it said at the last reading."""
+        self.read_ms = now_ms
+
     def holder(self, address: Address, at_ms: int) -> Subject | None:
         """Who held an address at a moment."""
         spans = self._spans.get(host_prefix(address), ())

@@ -6,11 +6,11 @@ answer says that there was a conflict, and it is counted.
 
 import hmac
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from enforcer.devices.claims import Claims
+from enforcer.devices.claims import Claim, Claims
 from enforcer.devices.device import (
     Address,
     Binding,
@@ -24,10 +24,10 @@ from enforcer.devices.device import (
 )
 from enforcer.devices.inventory import Found, Inventory, Key, Kind
 from enforcer.devices.networks import NOBODY, Networks
-from enforcer.devices.sessions import SessionTable
+from enforcer.devices.sessions import Place, Report, Session, SessionTable
 from enforcer.devices.subject import mac_of
 
-__all__ = ["NOBODY", "Conflict", "Registry"]
+__all__ = ["NOBODY", "Conflict", "Registry", "Waits"]
 
 _CONFIDENCE = {
     Source.CERTIFICATE: Confidence.HIGH,
@@ -38,6 +38,7 @@ _CONFIDENCE = {
     Source.NEIGHBOUR: Confidence.LOW,
 }
 _CLAIMED = (Source.TUNNEL, Source.LEASE, Source.NEIGHBOUR)
+_DISAGREED_MAX = 10_000
 _MAC_OPTIONS = frozenset((65001, 65073))  # as dnsmasq adds them: six octets, or text of them
 
 
@@ -50,6 +51,14 @@ class Conflict:
     device: str
     other_source: Source
     other_device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """For how long the record of an attempt waits: for an owner, and for another than it seems to have."""
+
+    unknown_ms: int
+    settle_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +76,10 @@ class _Evidence:
 class Registry:
     """Everything that is known of who is behind an address. Tables of sessions and claims are filled by their sources.
 
-    lookups: by realm, source and result (`hit`, `stale`, `unknown`). conflicts: by the two sources. disagreed: those of
-    devices, each once, for who takes them out to record them. key: for the hashes of identifiers that are not in the
-    inventory.
+    waits: for how long a record waits for its device, by realm; none where all is known beforehand. moved: set when a
+    watched device may have come or gone. lookups: attempts by realm, source and result (`hit`, `stale`, `unknown`).
+    conflicts: by the two sources. disagreed: each pair of devices, and whether that is recorded already.
+    key: for the hashes of identifiers that are not in the inventory. states: devices by state, where they are counted.
     """
 
     def __init__(
@@ -82,16 +92,73 @@ class Registry:
     ) -> None:
         self.lookups: Counter[tuple[str, Source, str]] = Counter()
         self.conflicts: Counter[tuple[Source, Source]] = Counter()
-        self.disagreed: dict[Conflict, None] = {}
+        self.disagreed: dict[Conflict, bool] = {}
         self.sessions = sessions or SessionTable()
-        self.claims = tuple(claims)
+        self.claims: tuple[Claims, ...] = tuple(claims)
         self.key = key
+        self.waits: dict[str, Waits] = {}
+        self.moved = False
+        self.states: Mapping[str, int] | None = None
+        self._changed: set[Place] = set()
+        self._all_changed = False
+        self._watched: frozenset[str] = frozenset()
+        self._of_watched: dict[Session, None] = {}
         self.use(inventory or Inventory())
 
     def use(self, inventory: Inventory) -> None:
         """Put another inventory in force."""
         self.inventory = inventory
         self._networks = Networks(inventory.bindings)
+        self._all_changed = True
+        self.watch(self._watched)
+
+    def report(self, report: Report) -> Session | None:
+        """Take in what a gateway reports; returns its session, or None for what is no session's."""
+        session = self.sessions.apply(report)
+        if session is not None and self._watched and self._is_watched(session):
+            self._of_watched[session] = None
+            self.moved = True
+        return session
+
+    def read(self, claims: Claims, found: Iterable[Claim], now_ms: int) -> None:
+        """Take in a reading of one of `claims`."""
+        changed = claims.take(found, now_ms)
+        self._changed.update((claims.realm, prefix) for prefix in changed)
+        self.moved |= bool(changed)
+
+    def take_changes(self) -> tuple[set[Place], bool]:
+        """The prefixes that may have changed hands since the last call; True when any may have."""
+        changed, reset = self.sessions.take_changes()
+        changed |= self._changed
+        reset |= self._all_changed
+        self._changed, self._all_changed = set(), False
+        return changed, reset
+
+    def watch(self, devices: Collection[str]) -> None:
+        """Keep ready which addresses these devices may have: those with an exemption."""
+        self._watched = frozenset(devices)
+        every = self.sessions.sessions() if self._watched else ()
+        self._of_watched = {session: None for session in every if self._is_watched(session)}
+
+    def places(self) -> set[Place]:
+        """Where the watched devices may be now, each to be asked about with `certain`."""
+        if not self._watched:
+            return set()
+        found: set[Place] = set()
+        for session in list(self._of_watched):
+            if session.stop_ms is not None:
+                del self._of_watched[session]
+            found.update((session.realm, prefix) for prefix in session.prefixes)
+        for claims in self.claims:
+            for prefix, subject in claims.held_now():
+                who = self.inventory.find(subject)
+                if who is not None and who.device is not None and who.device.id in self._watched:
+                    found.add((claims.realm, prefix))
+        return found
+
+    def _is_watched(self, session: Session) -> bool:
+        found = self.inventory.find(session.subject)
+        return found is not None and found.device is not None and found.device.id in self._watched
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
@@ -99,21 +166,23 @@ class Registry:
         return self.inventory.bindings
 
     def owner(self, realm: str, address: Address, at: datetime, shown: str | None = None) -> Owner:
-        """Who held an address at a moment, or `NOBODY`; counted.
+        """Who held an address at a moment, or `NOBODY`. Conflicts are counted.
 
         shown: what the client has shown of itself, as in a spool entry: `certificate:HEX`, `token:HEX`,
         `edns:CODE:HEX`.
         """
         owner, conflicts = self._judge(realm, address, int(at.timestamp() * 1000), shown)
-        state = owner.identity.state
-        known = owner.device is not None
-        result = "stale" if state is State.STALE else "hit" if known else "unknown"
-        self.lookups[realm, owner.identity.source if known else Source.UNKNOWN, result] += 1
         for conflict in conflicts:
             self.conflicts[conflict.source, conflict.other_source] += 1
-            if len(self.disagreed) < 1000:
-                self.disagreed[conflict] = None
+            if len(self.disagreed) < _DISAGREED_MAX:
+                self.disagreed.setdefault(conflict, False)
         return owner
+
+    def recorded(self, realm: str, owner: Owner, count: int) -> None:
+        """Count that attempts were recorded with an owner."""
+        known = owner.device is not None
+        result = "stale" if owner.identity.state is State.STALE else "hit" if known else "unknown"
+        self.lookups[realm, owner.identity.source if known else Source.UNKNOWN, result] += count
 
     def certain(self, realm: str, address: Address | None, now_ms: int, shown: str | None = None) -> Device | None:
         """The device behind an address, or of what was shown, when that is fresh and beyond doubt; None otherwise.

@@ -13,6 +13,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
+from operator import length_hint
 from statistics import median_low
 
 from enforcer.devices.device import Address
@@ -84,6 +86,17 @@ class Limits:
     expire_ms: int = 24 * 3_600_000
     history_ms: int = 24 * 3_600_000
 
+
+class State(StrEnum):
+    """In what condition a session is."""
+
+    OPEN = "open"
+    STALE = "stale"
+    CLOSED = "closed"
+
+
+type Place = tuple[str, Prefix]
+"""A realm and a prefix in it."""
 
 type _Key = tuple[str, str, str]
 type _Gateway = tuple[str, str]
@@ -163,9 +176,12 @@ class SessionTable:
         self._sessions: dict[_Key, Session] = {}
         self._number = 0
         self._closed: dict[Session, None] = {}  # in the order in which they were seen to end
-        self._holders: dict[tuple[str, Prefix], list[Session]] = {}
+        self._holders: dict[Place, list[Session]] = {}
         self._lengths: dict[tuple[str, int], tuple[int, ...]] = {}
         self._gateways: dict[_Gateway, _Known] = {}
+        self._changed: set[Place] = set()
+        self._reset = False
+        self._round: Iterator[_Key] = iter([])
 
     def __len__(self) -> int:
         return self._number
@@ -180,10 +196,13 @@ class SessionTable:
             if at_ms not in times[-8:]:
                 insort(times, at_ms)
                 del times[:-_RESETS]
+                self._reset = True
             return None
         start_ms = at_ms if report.lasted_s is None else at_ms - report.lasted_s * 1000
         told = report.status is Status.START or report.lasted_s is not None
         session = self._session(report, at_ms, start_ms, told=told)
+        held = len(session.named) + len(session.runs)
+        before = (session.start_ms, session.stop_ms, session.subject)
         session.start_ms = min(session.start_ms, start_ms)
         session.told |= told
         session.confirmed = True
@@ -201,6 +220,9 @@ class SessionTable:
         session.last_ms = max(session.last_ms, at_ms)
         for prefix in report.prefixes:
             self._bind(session, prefix, at_ms, stopped=report.status is Status.STOP)
+        after = (session.start_ms, session.stop_ms, session.subject)
+        if after != before or held != len(session.named) + len(session.runs):
+            self._changed.update((session.realm, prefix) for prefix in session.prefixes)
         return session
 
     def holder(self, realm: str, address: Address, at_ms: int) -> Holding | None:
@@ -215,18 +237,6 @@ class SessionTable:
                 if found is not None:
                     return found
         return None
-
-    def open_at(self, session: Session, at_ms: int) -> bool:
-        """Whether a session had begun, and not ended or expired."""
-        return session.start_ms <= at_ms and not self._over(session, at_ms)
-
-    def states(self, at_ms: int) -> Counter[tuple[str, str]]:
-        """How many sessions are `open`, `stale` or `closed`, by realm."""
-        found: Counter[tuple[str, str]] = Counter()
-        for session in self.sessions():
-            state = "closed" if self._over(session, at_ms) else "stale" if self._stale(session, at_ms) else "open"
-            found[session.realm, state] += 1
-        return found
 
     def sessions(self) -> Iterator[Session]:
         """Every session that is kept, those with an earlier use of the same id behind the later one."""
@@ -248,7 +258,11 @@ class SessionTable:
                 yield realm, gateway, known.on_ms, known.off_ms
 
     def restore(self, sessions: Iterable[Session], resets: Iterable[tuple[str, str, list[int], list[int]]]) -> None:
-        """Take in what was kept over a restart. Sessions are stale until a report confirms them."""
+        """Take in what was kept over a restart, or by another gateway.
+
+        A session is stale until a report confirms it where `confirmed` is False: who was away does not know what has
+        ended meanwhile.
+        """
         for realm, gateway, on_ms, off_ms in resets:
             known = self._gateways.setdefault((realm, gateway), _Known())
             known.on_ms, known.off_ms = sorted(on_ms), sorted(off_ms)
@@ -260,23 +274,41 @@ class SessionTable:
                 self._closed[session] = None
             for prefix in session.prefixes:
                 self._hold(session, prefix)
-        self.doubt()
 
-    def doubt(self) -> None:
-        """Make every session stale until a report confirms it: who was away does not know what has ended meanwhile."""
-        for session in self.sessions():
-            session.confirmed = False
+    def narrower(self, realm: str, prefix: Prefix) -> bool:
+        """Whether anybody in the realm has ever held a longer prefix than this one."""
+        return any(length > prefix.length for length in self._lengths.get((realm, prefix.version), ()))
 
-    def purge(self, now_ms: int) -> int:
-        """Forget the sessions that were over before the history begins; returns how many."""
+    def sweep(self, now_ms: int, most: int) -> tuple[list[tuple[Session, State]], bool]:
+        """Look at the next `most` sessions, forget those that were over before the history began, return the others.
+
+        The second value is True at the end of a round, in which each session was looked at once. To be called now and
+        then, so that no look at a hundred thousand sessions holds anybody up.
+        """
         oldest_ms = now_ms - self.limits.history_ms
-        over = [session for session in self.sessions() if self._over(session, oldest_ms)]
-        for session in over:
-            self._forget(session)
-        for known in self._gateways.values():
-            for times in (known.on_ms, known.off_ms):
-                del times[: bisect_left(times, oldest_ms - self.limits.expire_ms)]
-        return len(over)
+        kept: list[tuple[Session, State]] = []
+        for key in islice(self._round, most):
+            session = self._sessions.get(key)
+            while session is not None:
+                older = session.before
+                if self._over(session, oldest_ms):
+                    self._forget(session)
+                else:
+                    kept.append((session, self.state(session, now_ms)))
+                session = older
+        last = length_hint(self._round) == 0
+        if last:
+            self._round = iter(list(self._sessions))
+            for known in self._gateways.values():
+                for times in (known.on_ms, known.off_ms):
+                    del times[: bisect_left(times, oldest_ms - self.limits.expire_ms)]
+        return kept, last
+
+    def take_changes(self) -> tuple[set[Place], bool]:
+        """The prefixes that may have changed hands since the last call; True when any may have."""
+        changed, self._changed = self._changed, set()
+        reset, self._reset = self._reset, False
+        return changed, reset
 
     def _moment(self, report: Report) -> int:
         """When it happened: by the gateway's clock where that can be believed, and never later than it was told."""
@@ -387,7 +419,7 @@ class SessionTable:
         ]
         if not found:
             return None
-        found.sort(key=lambda each: (each[0], each[2].stop_ms is None, each[2].start_ms), reverse=True)
+        found.sort(key=lambda each: (each[0], each[2].stop_ms is None, each[2].start_ms, each[2].id), reverse=True)
         last = found[0][2]
         bearers = [each for each in found if each[2] is last or _share(each[2], last)] if last.bearer else found[:1]
         ends = [each.stop_ms for _, _, each in bearers if each.ended_all and each.stop_ms is not None]
@@ -427,6 +459,12 @@ class SessionTable:
         if not interval_ms:
             return session.last_ms + self.limits.expire_ms
         return session.last_ms + max(3 * interval_ms, _STALE_LEAST_MS) + _STALE_FOR_MS
+
+    def state(self, session: Session, at_ms: int) -> "State":
+        """In what condition a session is at a moment."""
+        return (
+            State.CLOSED if self._over(session, at_ms) else State.STALE if self._stale(session, at_ms) else State.OPEN
+        )
 
     def _stale(self, session: Session, at_ms: int) -> bool:
         if not session.confirmed:

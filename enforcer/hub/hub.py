@@ -8,8 +8,8 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from enforcer.config.model import Config, upstream_labels
 from enforcer.config.values import Endpoint
 from enforcer.control import Answer, Operation, Request, control_socket, number_of, text_of
 from enforcer.counters import DROPS, read_counters, word
-from enforcer.devices.device import Address, Binding
+from enforcer.devices.inventory import Inventory
 from enforcer.devices.registry import Registry
 from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
 from enforcer.folders import Folders
@@ -38,15 +38,17 @@ from enforcer.hub.compiler import SELF_TEST, Compiled
 from enforcer.hub.indexer import Indexer
 from enforcer.hub.lock import hub_lock
 from enforcer.hub.metrics import PolicyFacts, Snapshot, alive, metrics_app
-from enforcer.hub.orders import RENEW_S, OrderBook, grants_for
+from enforcer.hub.orders import RENEW_S, OrderBook, Spared
 from enforcer.hub.recorder import BATCH, Recorder
 from enforcer.notify import notify
-from enforcer.orders import Grant
+from enforcer.orders import Grant, ShownGrant
 from enforcer.part import Means, Part
 
 POLL_S = 0.1
 FOLLOW_S = 5.0  # within which a worker follows new orders, or is taken to be stuck
 PAUSE_MINUTES_MAX = 24 * 60
+GRANT_POLL_S = 0.25  # a grant reaches workers within a second: this, and how often they look
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class Inputs:
     """What a start and every reload read anew. Each raises Mistakes or Unavailable, and may take seconds."""
 
     config: Callable[[], Config]
-    bindings: Callable[[Config], tuple[Binding, ...]]
+    inventory: Callable[[Config], Inventory]
     policy: Callable[[Config, datetime], Compiled]
 
 
@@ -65,7 +67,7 @@ class _Loaded:
     """A configuration with what it names, read and checked."""
 
     config: Config
-    bindings: tuple[Binding, ...]
+    inventory: Inventory
     compiled: Compiled
     at: datetime
 
@@ -101,6 +103,7 @@ class Hub:
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._refused: str | None = None
+        self._spared: Spared | None = None
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Record until SIGTERM or SIGINT; SIGHUP reloads. ready: called when the hub answers.
@@ -130,7 +133,8 @@ class Hub:
                     loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self._hang_up()))
                     server = _page(metrics_app(self.snapshot, self.health, self._part_metrics))
                     page = tasks.create_task(server.serve(sockets=[sock]))
-                    work = [self._record, self._indexer.run, self._upkeep, *(part.run for part in self._parts)]
+                    work = [self._record, self._indexer.run, self._upkeep, self._grant]
+                    work += [part.run for part in self._parts]
                     upkeep = [tasks.create_task(each()) for each in work]
                     ready()
                     await self._stopping.wait()
@@ -172,7 +176,7 @@ class Hub:
             attempts=attempts,
             newest={key: (attempt.id, attempt.time_ms) for key, attempt in self._recorder.last.items()},
             identified=identified,
-            devices=len({binding.device for binding in self._loaded.bindings} - {None}),
+            devices=self._registry.states or {"inventory": len(self._registry.inventory.devices)},
             devices_attempting=self._indexer.devices.attempting,
             device_attempts=self._indexer.devices.top if named else None,
             log_sequence=self._log.seq,
@@ -190,7 +194,7 @@ class Hub:
         at = self._clock()
         try:
             config = self._inputs.config()
-            loaded = _Loaded(config, self._inputs.bindings(config), self._inputs.policy(config, at), at)
+            loaded = _Loaded(config, self._inputs.inventory(config), self._inputs.policy(config, at), at)
         except Mistakes as error:
             failed = all(each.what.startswith(SELF_TEST) for each in error.mistakes)
             self._loads["self_test_failed" if failed else "invalid"] += 1
@@ -206,12 +210,13 @@ class Hub:
         notary = open_notary(config.node, config.attempts.signing_key or folders.signing_key)
         self._log = DayLog(folders.log, notary)
         publish(notary, folders.log)
+        self._registry = Registry(self._loaded.inventory)
         self._recorder = Recorder(
             spool=folders.spool,
             log=self._log,
             marks=folders.run / "recorder.json",
             node=config.node,
-            owners=Registry(self._loaded.bindings),
+            owners=self._registry,
             aggregate_s=config.attempts.aggregate_s,
             fsync_s=config.attempts.fsync_s,
             ban=config.policy.ban,
@@ -241,7 +246,9 @@ class Hub:
         }
         self._recorder.record("start", detail, now)
         self._recorder.record("configuration", {"sha256": _digest(config)}, now)
-        means = Means(config, folders, self._clock, self._plan_event, self._log, self._indexer.drop_before)
+        means = Means(
+            config, folders, self._clock, self._plan_event, self._log, self._indexer.drop_before, self._registry
+        )
         self._parts = tuple(self._make_parts(means))
         _log.info("hub event=started ruleset=%s log_sequence=%d", compiled.ruleset, self._log.seq)
 
@@ -278,7 +285,6 @@ class Hub:
             await asyncio.sleep(0 if written >= BATCH else POLL_S)
 
     async def _upkeep(self) -> None:
-        renewed = self._clock()
         while True:
             now = self._clock()
             for worker, words in self._read_counters().items():
@@ -286,9 +292,6 @@ class Hub:
             try:
                 for pause in self._book.drop_ended(now):
                     self._recorder.record("resume", {"realm": pause.realm, "who": "end of the pause"}, now)
-                if abs(now - renewed) >= timedelta(seconds=RENEW_S):
-                    self._book.grant(self._grants(now))
-                    renewed = now
             except OSError as error:
                 _log.error("orders event=not_written error=%s", error.strerror)
             notify("WATCHDOG=1")
@@ -302,9 +305,9 @@ class Hub:
             changed = _bytes(self._folders.accepted) != text
             if changed:
                 replace_file(self._folders.accepted, text)
-            grants = self._grants(now)
-            changed = changed or _holders(grants) != _holders(self._book.orders.grants)
-            self._book.put_in_force(self._loaded.compiled.sha256, grants, anew=changed)
+            grants, shown = self._grants(now)
+            changed = changed or _holders(grants, shown) != _holders(self._book.orders.grants, self._book.orders.shown)
+            self._book.put_in_force(self._loaded.compiled.sha256, grants, shown, anew=changed)
 
     async def _followed(self) -> bool:
         """Wait until every worker that lives follows the orders; False when one takes too long."""
@@ -317,8 +320,26 @@ class Hub:
             await asyncio.sleep(POLL_S)
         return False
 
-    def _grants(self, now: datetime) -> tuple[Grant, ...]:
-        return grants_for(self._loaded.config.policy.exemptions, self._loaded.bindings, now)
+    def _grants(self, now: datetime) -> tuple[tuple[Grant, ...], tuple[ShownGrant, ...]]:
+        """What the registry makes certain now; of another policy or inventory, for its devices."""
+        policy, inventory = self._loaded.config.policy, self._registry.inventory
+        if self._spared is None or self._spared.policy is not policy or self._spared.inventory is not inventory:
+            self._spared = Spared(policy, self._registry, [realm.name for realm in self._loaded.config.realms])
+        self._registry.moved = False
+        return self._spared.grants(now)
+
+    async def _grant(self) -> None:
+        """Renew what is granted, at once when an exempt device has come or gone."""
+        renewed = self._clock()
+        while True:
+            now = self._clock()
+            if self._registry.moved or abs(now - renewed) >= timedelta(seconds=RENEW_S):
+                renewed = now
+                try:
+                    self._book.grant(*self._grants(now))
+                except OSError as error:
+                    _log.error("orders event=not_written error=%s", error.strerror)
+            await asyncio.sleep(GRANT_POLL_S)
 
     async def _op_ping(self, _: Request) -> Answer:
         return {"version": __version__, "pid": os.getpid()}
@@ -384,7 +405,7 @@ class Hub:
             self._refused = None
             old, self._loaded = self._loaded, loaded
             now = self._clock()
-            self._recorder.use(Registry(loaded.bindings))
+            self._registry.use(loaded.inventory)
             self._order(now)
             new = loaded.compiled.ruleset
             self._recorder.record("reload", {"old": old.compiled.ruleset, "new": new, "who": who}, now)
@@ -515,9 +536,9 @@ def _digest(config: Config) -> str:
     return sha256(show(config).encode()).hexdigest()
 
 
-def _holders(grants: Iterable[Grant]) -> set[tuple[str, Address, tuple[str, ...]]]:
-    """Who is exempt from what, whatever the moment at which the grants lapse."""
-    return {(grant.realm, grant.address, grant.services) for grant in grants}
+def _holders(grants: Iterable[Grant], shown: Iterable[ShownGrant]) -> set[Grant | ShownGrant]:
+    """Who is spared what, whatever the moment at which the grants lapse."""
+    return {replace(each, until=_NEVER) for each in grants} | {replace(each, until=_NEVER) for each in shown}
 
 
 def _bytes(path: Path) -> bytes | None:

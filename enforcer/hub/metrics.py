@@ -37,6 +37,7 @@ WINDOWS = {"1h": 3_600_000, "24h": 86_400_000}
 WORKER_KINDS = ("dns", "proxy", "gate", "gateway", "sinks", "console", "hub")
 LOAD_RESULTS = ("ok", "invalid", "self_test_failed", "unreadable")
 EXEMPTION_STATES = ("active", "expired")
+DEVICE_STATES = ("inventory", "connected_24h", "silent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Snapshot:
     attempts: Mapping[tuple[str, str, str], int]
     newest: Mapping[tuple[str, str, str], tuple[str, int]]
     identified: Mapping[str, int]
-    devices: int
+    devices: Mapping[str, int]
     devices_attempting: Mapping[tuple[str, str], int]
     device_attempts: Mapping[tuple[str, str], int] | None
     log_sequence: int
@@ -188,7 +189,10 @@ def _attempts(now: Snapshot) -> Iterator[Metric]:
             ("device", "service"),
             now.device_attempts,
         )
-    yield _gauge("devices", "Devices by state", ("state",), {("inventory",): now.devices})
+    states = {(state,): now.devices.get(state, 0) for state in DEVICE_STATES}
+    yield _gauge(
+        "devices", "Devices: all, those seen on a network within 24 h, those not seen for days", ("state",), states
+    )
 
 
 def _hub(now: Snapshot) -> Iterator[Metric]:

@@ -14,7 +14,7 @@ import heapq
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -28,7 +28,9 @@ from enforcer.attempts.block import Block, decode_entry
 from enforcer.attempts.log import DayLog, sync_folder
 from enforcer.attempts.spool import HEADER, Row, Segment, segments
 from enforcer.devices.device import Address, Owner
-from enforcer.devices.registry import NOBODY
+from enforcer.devices.prefix import Prefix, host_prefix
+from enforcer.devices.registry import NOBODY, Waits
+from enforcer.devices.sessions import Place
 from enforcer.errors import Corrupt
 from enforcer.hub.resume import DAMAGED, Marks, SegmentKey, load_marks, resume, save_marks
 
@@ -40,32 +42,52 @@ _DOUBT_MS = 1000  # for so long a row that does not agree with its CRC may still
 _STEP_MS = 2000
 _RETRY_MS = 1000
 _BLOCKS_MAX = 8192
+_SAMPLE_MS = 500
 
 type Total = tuple[str, str, str, str]
 """Service, layer, action and source of identity, in the record's words."""
 
 type _Key = tuple[str | None, ...]
-type _Client = tuple[str | None, int | None]
+type _Client = tuple[str | None, int | None, str | None]
+"""Address, port, and what the client has shown."""
 
 
 class Owners(Protocol):
     """Who held an address."""
 
-    def owner(self, realm: str, address: Address, at: datetime) -> Owner:
-        """The device behind an address of a realm at a moment, or nobody."""
+    @property
+    def waits(self) -> Mapping[str, Waits]:
+        """For how long a record waits for its device, by realm."""
+
+    def owner(self, realm: str, address: Address, at: datetime, shown: str | None = None) -> Owner:
+        """The device behind an address of a realm at a moment, or nobody. shown: what the client has shown."""
+
+    def recorded(self, realm: str, owner: Owner, count: int) -> None:
+        """So many attempts were recorded with this owner."""
+
+    def take_changes(self) -> tuple[set[Place], bool]:
+        """The prefixes that may have changed hands since the last call; True when any may have."""
 
 
 @dataclass(slots=True)
 class _Row:
-    """A row whose window is not over."""
+    """A row whose window is not over.
+
+    waits: its record does, for its device. changed: its address may have changed hands. samples: how far it had counted
+    at moments since; only where owners come and go.
+    """
 
     source: "_Source"
     index: int
     block: Block
     client_ip: str | None
     client_port: int | None
+    shown: str | None
     first_ms: int
     owner: Owner
+    waits: bool = False
+    changed: bool = False
+    samples: list[tuple[int, int]] = field(default_factory=list)
 
     def key(self) -> _Key:
         """Attempts of one key share a window: one line at once, and the repeats in summaries."""
@@ -137,6 +159,8 @@ class Recorder:
         self._out: list[Entry] = []
         self._blocks: dict[bytes, Block] = {}
         self._owners_changed = False
+        self._waiting: list[tuple[int, int, _Row]] = []  # a heap
+        self._sampled_ms = 0
         self._retry_ms = 0
         self._synced_ms = 0
         self._clock_ms = log.logged_ms
@@ -160,8 +184,8 @@ class Recorder:
         written = self._write(now_ms, now)
         if self._out or not self._discover(now_ms):
             return written
-        if self._owners_changed:
-            self._change_owners(now)
+        self._change_owners(now_ms)
+        self._settle(now_ms)
         self._close_due(now_ms)
         for source in self._sources.values():
             self._read(source, now_ms)
@@ -197,7 +221,7 @@ class Recorder:
             if source.ended:
                 continue
             for index, row in source.rows.items():
-                pending = source.segment.count(index) - source.done[index]
+                pending = 0 if row.waits else source.segment.count(index) - source.done[index]
                 if pending > 0 and source.done[index] != DAMAGED:
                     live[row.total()] += pending
         return live
@@ -324,12 +348,12 @@ class Recorder:
             if len(self._blocks) >= _BLOCKS_MAX:
                 self._blocks.clear()
             self._blocks[shared] = block
-            return block, (read.client_ip, read.client_port)
+            return block, (read.client_ip, read.client_port, read.shown)
         try:
-            client_ip, client_port, _ = json.loads(b"[" + entry[len(shared) + 1 :])
+            client_ip, client_port, shown = json.loads(b"[" + entry[len(shared) + 1 :])
         except ValueError as error:
             raise Corrupt(f"spool entry of {len(entry)} octets has no client: {error}") from error
-        return block, (client_ip, client_port)
+        return block, (client_ip, client_port, shown)
 
     def _take(self, source: _Source, read: Row, block: Block, client: _Client, now_ms: int) -> None:
         index = len(source.done)
@@ -338,16 +362,50 @@ class Recorder:
         source.last_ms.append(last_ms)
         if done == DAMAGED:
             return
-        at = _moment(last_ms if done else read.first_ms)
-        row = _Row(source, index, block, *client, read.first_ms, self._owner(block.realm, client[0], at))
+        at_ms = last_ms if done else read.first_ms
+        row = _Row(source, index, block, *client, read.first_ms, NOBODY)
+        row.owner = self._owner(row, at_ms)
         source.rows[index] = row
-        over_ms = min(read.first_ms, now_ms) + self._aggregate_ms
         if not done:
-            key = row.key()
-            if read.first_ms >= self._lines.get(key, 0):
-                self._plan(row, 1, read.first_ms, read.first_ms)
-                self._lines[key] = over_ms
+            until_ms = self._waits_until(row, now_ms)
+            row.waits = until_ms > now_ms
+            if row.waits:
+                heapq.heappush(self._waiting, (until_ms, next(self._tie), row))
+            else:
+                self._plan_first(row, now_ms)
+        over_ms = min(read.first_ms, now_ms) + self._aggregate_ms
         heapq.heappush(self._due, (over_ms + _GRACE_MS, next(self._tie), row))
+
+    def _plan_first(self, row: _Row, now_ms: int) -> None:
+        """The line of a row's first attempt, unless its repeats wait for the summary of an earlier line."""
+        key = row.key()
+        if row.first_ms >= self._lines.get(key, 0):
+            self._plan(row, 1, row.first_ms, row.first_ms)
+            self._lines[key] = min(row.first_ms, now_ms) + self._aggregate_ms
+
+    def _waits_until(self, row: _Row, now_ms: int) -> int:
+        """Until when a record waits: a moment for who may just have got the address, longer while nobody has."""
+        waits = self._owners.waits.get(row.block.realm)
+        if waits is None or row.client_ip is None:
+            return now_ms
+        return min(row.first_ms, now_ms) + (waits.settle_ms if row.owner.device is not None else waits.unknown_ms)
+
+    def _settle(self, now_ms: int) -> None:
+        """Record what has waited long enough, with whoever held the address then as is known now."""
+        while self._waiting and self._waiting[0][0] <= now_ms and len(self._out) < BATCH:
+            _, tie, row = heapq.heappop(self._waiting)
+            if not row.waits or row.source.ended:
+                continue
+            row.owner = self._owner(row, row.first_ms)
+            until_ms = self._waits_until(row, now_ms)
+            if until_ms > now_ms:  # whoever seemed to have it did not
+                heapq.heappush(self._waiting, (until_ms, tie, row))
+            else:
+                self._release(row, now_ms)
+
+    def _release(self, row: _Row, now_ms: int) -> None:
+        row.waits = False
+        self._plan_first(row, now_ms)
 
     def _close_due(self, now_ms: int) -> None:
         """One summary for each row whose window is over."""
@@ -358,6 +416,9 @@ class Recorder:
                 del self._lines[key]
             source = row.source
             if source.ended:
+                continue
+            if row.waits:
+                heapq.heappush(self._due, (now_ms + _GRACE_MS, tie, row))
                 continue
             self._plan_rest(row)
             if row.first_ms > now_ms:  # the clock went back, and the worker's window lasts as long
@@ -376,6 +437,8 @@ class Recorder:
                 if source.resumed.get(index, (0, 0))[0] != DAMAGED:
                     self._plan_gap(source, index, source.segment.count(index))
             elif row := source.rows.get(index):
+                if row.waits:
+                    return
                 self._plan_rest(row)
             elif source.segment.count(index) > done:
                 self._plan_more(source, index)
@@ -385,31 +448,60 @@ class Recorder:
 
     def _plan_more(self, source: _Source, index: int) -> None:
         """A line for a row that grew although its window was over: its writer had been stopped in mid-batch."""
-        done, at = source.done[index], _moment(source.last_ms[index])
+        done = source.done[index]
         try:
             read = source.segment.row(index)
             block, client = self._decode(read.entry)
         except Corrupt:
             self._plan_gap(source, index, source.segment.count(index) - done)
             return
-        self._plan_rest(_Row(source, index, block, *client, read.first_ms, self._owner(block.realm, client[0], at)))
+        row = _Row(source, index, block, *client, read.first_ms, NOBODY)
+        row.owner = self._owner(row, source.last_ms[index])
+        self._plan_rest(row)
 
-    def _change_owners(self, now: datetime) -> None:
-        """A changed owner closes a row's window: what is counted so far is the old one's."""
+    def _change_owners(self, now_ms: int) -> None:
+        """A changed owner closes a row's window: what is counted until then is the old one's."""
+        changed, all_changed = self._owners.take_changes()
+        all_changed |= self._owners_changed
         self._owners_changed = False
+        sample = abs(now_ms - self._sampled_ms) >= _SAMPLE_MS
+        if not (changed or all_changed or sample):
+            return
+        waits = self._owners.waits
+        lengths = {(prefix.version, prefix.length) for _, prefix in changed}
         for source in self._sources.values():
-            for row in source.rows.values():
-                owner = self._owner(row.block.realm, row.client_ip, now)
-                if owner != row.owner:
-                    self._lines.pop(row.key(), None)
-                    self._plan_rest(row)
-                    row.owner = owner
+            for index, row in source.rows.items():
+                if all_changed or (changed and _is_in(row, changed, lengths)):
+                    self._change(row, now_ms)
+                elif sample and row.block.realm in waits:
+                    count = source.segment.count(index)
+                    if not row.samples or row.samples[-1][1] != count:
+                        row.samples.append((now_ms, count))
+        if sample:
+            self._sampled_ms = now_ms
 
-    def _owner(self, realm: str, client_ip: str | None, at: datetime) -> Owner:
-        if client_ip is None:
+    def _change(self, row: _Row, now_ms: int) -> None:
+        """What a row's record waited for may have come; what is counted may be of two devices."""
+        if row.waits:
+            row.owner = self._owner(row, row.first_ms)
+            if row.owner.device is not None and self._waits_until(row, now_ms) <= now_ms:
+                self._release(row, now_ms)
+            return
+        owner = self._owner(row, now_ms)
+        if _whose(owner) == _whose(row.owner):
+            row.owner = owner
+            return
+        row.changed = row.block.realm in self._owners.waits  # elsewhere nothing tells since when it has been another's
+        self._lines.pop(row.key(), None)
+        self._plan_rest(row)
+        row.owner = owner
+
+    def _owner(self, row: _Row, at_ms: int) -> Owner:
+        """Who was behind a row's attempt at a moment; nobody where clients must not be named."""
+        if row.client_ip is None:
             return NOBODY
         try:
-            return self._owners.owner(realm, ip_address(client_ip), at)
+            return self._owners.owner(row.block.realm, ip_address(row.client_ip), _moment(at_ms), row.shown)
         except ValueError:
             return NOBODY
 
@@ -425,7 +517,25 @@ class Recorder:
             self._plan_gap(source, index, source.segment.count(index) - done)
             return
         begin = (read.first_ms, read.second_ms or read.last_ms)[done] if done < 2 else source.last_ms[index]
-        self._plan(row, read.count, begin, max(begin, read.last_ms))
+        if row.changed:
+            self._plan_shares(row, read, begin)
+        else:
+            self._plan(row, read.count, begin, max(begin, read.last_ms))
+
+    def _plan_shares(self, row: _Row, read: Row, begin: int) -> None:
+        """A line for each that held the address in turn, with what was counted while it did."""
+        last, done = max(begin, read.last_ms), row.source.done[row.index]
+        shares: list[tuple[int, int, Owner]] = []
+        for at_ms, to in [*(each for each in row.samples if done < each[1] < read.count), (last, read.count)]:
+            owner = self._owner(row, min(at_ms, last))
+            if shares and _whose(shares[-1][2]) == _whose(owner):
+                shares.pop()
+            shares.append((min(at_ms, last), to, owner))
+        for at_ms, to, row.owner in shares:
+            self._plan(row, to, min(begin, at_ms), at_ms)
+            begin = at_ms
+        row.changed = False
+        row.samples.clear()
 
     def _plan(self, row: _Row, to: int, time_ms: int, last_ms: int) -> None:
         source, index = row.source, row.index
@@ -451,6 +561,7 @@ class Recorder:
         source.last_ms[index] = last_ms
         total = row.total()
         self.totals[total] += to - done
+        self._owners.recorded(row.block.realm, row.owner, to - done)
         self.last[total[:3]] = attempt
 
     def _plan_gap(self, source: _Source, index: int, lost: int) -> None:
@@ -517,6 +628,24 @@ class Recorder:
     def _fail(self, error: OSError, now_ms: int) -> None:
         self.trouble = f"the record cannot be written: {error.strerror}"
         self._retry_ms = now_ms + _RETRY_MS
+
+
+def _is_in(row: _Row, places: Set[Place], lengths: Set[tuple[int, int]]) -> bool:
+    """Whether a row's client is in one of some prefixes. lengths: which versions and lengths these have."""
+    if row.client_ip is None:
+        return False
+    host = host_prefix(ip_address(row.client_ip))
+    return any(
+        version == host.version
+        and (row.block.realm, Prefix(version, length, host.bits >> (host.length - length))) in places
+        for version, length in lengths
+    )
+
+
+def _whose(owner: Owner) -> tuple[object, ...]:
+    """What two owners are compared by: not how old the knowledge of them is."""
+    identity = owner.identity
+    return owner.device, owner.group, identity.source, identity.state
 
 
 def _remove(path: Path) -> None:

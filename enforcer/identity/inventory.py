@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
+from enforcer.config.identity import InventoryFile
+from enforcer.config.model import Config
 from enforcer.config.policy import Realm
 from enforcer.config.values import instead, is_identifier, parse_network, quoted, short
 from enforcer.devices.device import Binding, Device, Network, Source
@@ -36,6 +38,26 @@ _NEEDED = _COLUMNS[:3]
 _BETWEEN_ADDRESSES = re.compile(r"[\s;]+")
 _SHORTEST_OWN_PREFIX = 48  # IPv6; a device with less would own a network, by mistake
 _HEX_64 = re.compile(r"[0-9a-f]{64}")
+
+
+def inventory_of(config: Config) -> Inventory:
+    """The devices that a configuration names, with the tokens of its listeners; nobody without any.
+
+    Raises Mistakes and Unavailable.
+    """
+    settings = config.identity.inventory
+    tokens = [each.token_file for each in config.resolver.listeners if each.token_file is not None]
+    if settings is not None:
+        return read_inventory(settings.file, config.realms, numbering_of(settings), tokens)
+    nobody = _Inventory({}, "", None)
+    for path in tokens:
+        nobody.tokens(str(path), _text(path, "token_file"))
+    return nobody.finished()
+
+
+def numbering_of(settings: InventoryFile) -> Numbering:
+    """How phone numbers are written in the inventory."""
+    return Numbering(settings.country_code, settings.trunk_prefix, settings.number_digits)
 
 
 def read_inventory(

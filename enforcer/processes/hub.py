@@ -9,7 +9,6 @@ from enforcer.blocklists import load as load_lists
 from enforcer.config.load import check_services, load
 from enforcer.config.model import Config
 from enforcer.config.policy import ThirdParty
-from enforcer.devices.device import Binding
 from enforcer.errors import Mistake, Mistakes, Unavailable
 from enforcer.folders import Folders
 from enforcer.gateway.part import GatewayPart
@@ -21,7 +20,10 @@ from enforcer.hub.marks import Marks
 from enforcer.hub.probes import Probes
 from enforcer.hub.retention import Retention
 from enforcer.hub.sinks import SinkWatch
-from enforcer.identity.inventory import read_inventory
+from enforcer.identity.accounting import AccountingPart
+from enforcer.identity.inventory import inventory_of
+from enforcer.identity.roster import RosterPart
+from enforcer.identity.sources import SourcesPart
 from enforcer.part import Means, Part
 from enforcer.policy.compiled import PolicySettings
 from enforcer.policy.rules import Answer
@@ -38,7 +40,7 @@ def make_hub(path: Path) -> Hub:
     return Hub(
         Inputs(
             config=lambda: load(path, shipped),
-            bindings=bindings_of,
+            inventory=inventory_of,
             policy=lambda config, now: compile_config(path, config, now),
         ),
         utc_now,
@@ -48,8 +50,16 @@ def make_hub(path: Path) -> Hub:
 
 def parts_of(means: Means) -> tuple[Part, ...]:
     """What the hub does beside recording, in the order in which it begins."""
+    identity = means.config.identity
+    known: list[Part] = []
+    if identity.radius:
+        known.append(AccountingPart(means))
+    if identity.leases or identity.neighbours or identity.tunnels:
+        known.append(SourcesPart(means))
+    known.append(RosterPart(means))
     sinks = SinkWatch(means)
     return (
+        *known,
         Checkpoints(means),
         AccessLog(means),
         Marks(means),
@@ -58,12 +68,6 @@ def parts_of(means: Means) -> tuple[Part, ...]:
         GatewayPart(means),
         Probes(means),
     )
-
-
-def bindings_of(config: Config) -> tuple[Binding, ...]:
-    """The static inventory that a configuration names; nothing without one."""
-    inventory = config.identity.inventory
-    return () if inventory is None else read_inventory(inventory.file, config.realms)
 
 
 def compile_config(path: Path, config: Config, now: datetime) -> Compiled:

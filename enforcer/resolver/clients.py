@@ -13,7 +13,7 @@ from weakref import ref
 from enforcer.counters import Transport
 from enforcer.decide.cache import Cached
 from enforcer.decide.dns import Ech
-from enforcer.orders import PROBE, PROBE6, PROBE_REALM, Orders
+from enforcer.orders import PROBE, PROBE6, PROBE_REALM, Grants, Orders
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Address, Client
 from enforcer.resolver.admission import Standing
@@ -88,7 +88,7 @@ class Directory:
         self._groups: dict[object, Group] = {}
         self._generation = -1
         self._paused: Mapping[str, datetime] = MappingProxyType({})
-        self._granted: dict[tuple[str, Address], dict[str, datetime]] = {}
+        self._granted = Grants(Orders(0, ""))
         self.outside = Group(None)
         self.serve(realms)
 
@@ -107,17 +107,17 @@ class Directory:
             self._groups.clear()
             self._generation = orders.generation
         self._paused = {pause.realm: pause.until for pause in orders.pauses}
-        self._granted = {}
-        for grant in orders.grants:
-            services = self._granted.setdefault((grant.realm, grant.address), {})
-            services.update((service, grant.until) for service in grant.services)
+        self._granted = Grants(orders)
         for key in [key for key, group in self._groups.items() if group.client and group.client.exempt]:
             del self._groups[key]
 
-    def group(self, address: Address, now: datetime, standing: Standing = Standing.BY_ADDRESS) -> Group:
+    def group(
+        self, address: Address, now: datetime, standing: Standing = Standing.BY_ADDRESS, shown: str | None = None
+    ) -> Group:
         """The group of an address at this moment; ask again when a second has passed.
 
-        standing: what the client has shown, which lets it in where its address does not.
+        standing: what the client has shown, which lets it in where its address does not. shown: the same as in a spool
+        entry, for grants that go with it.
         """
         realm = next((realm for network, realm in self._networks if address in network), None)
         if address == PROBE or (address == PROBE6 and realm is None):
@@ -130,13 +130,14 @@ class Directory:
             strict = (realm.name, standing)
             return self._groups.setdefault(strict, Group(Client(realm.name, Mode.ENFORCE, MappingProxyType({}))))
         until = self._paused.get(realm.name)
-        mode = Mode.MONITOR if until is not None and now < until else realm.mode
-        granted = self._granted.get((realm.name, address))
-        exempt = {service: end for service, end in (granted or {}).items() if now < end}
+        spared = self._granted.of(realm.name, address, now, shown)
+        exempt = spared.exempt
+        observed = spared.observed is not None or (until is not None and now < until)
+        mode = Mode.MONITOR if observed else realm.mode
         key = (realm.name, mode, realm.ech, tuple(sorted(exempt.items())))
         group = self._groups.get(key)
         if group is None:
-            group = Group(Client(realm.name, mode, MappingProxyType(exempt)), realm.ech)
+            group = Group(Client(realm.name, mode, MappingProxyType(dict(exempt))), realm.ech)
             self._groups[key] = group
         return group
 
@@ -152,5 +153,5 @@ class Directory:
 
     def changes(self, before: datetime, now: datetime) -> bool:
         """Whether a pause or a grant ended between two moments, so that addresses must be looked up again."""
-        ends = (*self._paused.values(), *(end for granted in self._granted.values() for end in granted.values()))
-        return any(before < end <= now for end in ends)
+        paused = any(before < end <= now for end in self._paused.values())
+        return paused or self._granted.end_between(before, now)

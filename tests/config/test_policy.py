@@ -23,6 +23,7 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
             "monitoring_notice_acknowledged": False,
         },
         "exemptions": (),
+        "monitored": (),
     }
 
 

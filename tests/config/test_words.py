@@ -92,7 +92,6 @@ def test_lists_of_sections_are_not_empty(refused: Refused, section: str) -> None
     "path",
     [
         *("console", "policy.require_signature"),
-        *("identity.radius", "identity.leases"),
     ],
 )
 def test_what_the_design_has_and_this_version_has_not_is_refused(refused: Refused, path: str) -> None:

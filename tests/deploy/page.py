@@ -62,7 +62,7 @@ def _snapshot(folder: Path) -> Snapshot:
         attempts={},
         newest={},
         identified={},
-        devices=1,
+        devices={"inventory": 1},
         devices_attempting={},
         device_attempts={("dev-1", "chat"): 1},
         log_sequence=1,

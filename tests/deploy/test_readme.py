@@ -62,4 +62,4 @@ def test_the_configuration_that_is_shown_loads(shown: str, tmp_path: Path) -> No
 def test_the_inventory_that_is_shown_loads() -> None:
     (shown,) = blocks("csv")
     realms = load(DEPLOY / "enforcer.yaml", shipped).realms
-    assert [binding.device for binding in parse_inventory(shown, "devices.csv", realms)][-1] is None
+    assert [binding.device for binding in parse_inventory(shown, "devices.csv", realms).bindings][-1] is None

@@ -67,6 +67,8 @@ def test_an_old_reading_is_stale() -> None:
         (10_000, False),
         (10_001, True),
     ]
+    claims.confirm(11_000)
+    assert not claims.is_stale(11_001)
 
 
 def test_the_history_is_bounded_and_forgotten() -> None:

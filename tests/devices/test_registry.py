@@ -1,5 +1,6 @@
 """One look-up over all sources: rank, conflict, staleness, and what may lower the policy."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 
@@ -160,11 +161,11 @@ def test_what_is_not_in_the_inventory_has_a_keyed_pseudonym() -> None:
     assert "9999990" not in found.device
 
 
-def test_look_ups_are_counted() -> None:
+def test_what_is_recorded_is_counted() -> None:
     registry = Registry(INVENTORY, sessions=sessions())
-    owner(registry)
-    owner(registry, address="192.0.2.9")
-    assert registry.lookups == {("apn", Source.RADIUS, "hit"): 1, ("apn", Source.UNKNOWN, "unknown"): 1}
+    registry.recorded("apn", owner(registry), 3)
+    registry.recorded("apn", owner(registry, address="192.0.2.9"), 1)
+    assert registry.lookups == {("apn", Source.RADIUS, "hit"): 3, ("apn", Source.UNKNOWN, "unknown"): 1}
 
 
 def test_only_what_is_fresh_and_beyond_doubt_is_certain() -> None:
@@ -176,7 +177,7 @@ def test_only_what_is_fresh_and_beyond_doubt_is_certain() -> None:
     unlisted = Registry(clean, sessions=sessions(Subject(imsi="001019999999999")))
     for registry in (conflict, stale, unlisted, Registry()):
         assert registry.certain("apn", IP, NOW_MS) is None
-    assert not conflict.lookups
+    assert not conflict.conflicts
     assert not conflict.disagreed
 
 
@@ -184,3 +185,28 @@ def test_only_what_is_fresh_and_beyond_doubt_is_certain() -> None:
 def test_an_option_that_names_nothing_is_no_evidence(shown: str) -> None:
     found = owner(Registry(), shown)
     assert found is NOBODY or found.identity.state is State.UNLISTED
+
+
+def test_changes_are_told_once_and_another_inventory_changes_all() -> None:
+    registry = Registry(INVENTORY, sessions=sessions())
+    place = ("apn", host_prefix(IP))
+    assert registry.take_changes() == ({place}, True)
+    registry.read(Claims("wifi", Source.LEASE, 1000), [Claim(host_prefix(IP), MAC)], NOW_MS)
+    assert registry.take_changes() == ({("wifi", host_prefix(IP))}, False)
+    registry.use(INVENTORY)
+    assert registry.take_changes() == (set(), True)
+
+
+def test_the_places_of_watched_devices_are_kept_ready() -> None:
+    registry = Registry(INVENTORY, sessions=sessions(), claims=[claims(Source.LEASE, MAC, realm="wifi")])
+    assert registry.places() == set()
+    registry.watch({"dev-sim", "dev-wifi"})
+    assert registry.places() == {("apn", host_prefix(IP)), ("wifi", host_prefix(IP))}
+    other = host_prefix(ip_address("10.20.0.9"))
+    start = Report("apn", "pgw", Status.START, NOW_MS, "s2", NOW_MS, prefixes=(other,), subject=SIM)
+    registry.report(start)
+    assert registry.moved
+    assert ("apn", other) in registry.places()
+    registry.report(replace(start, status=Status.STOP, session="s1", prefixes=()))
+    registry.places()
+    assert registry.places() == {("apn", other), ("wifi", host_prefix(IP))}

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from enforcer.devices.prefix import Prefix, prefix_of
-from enforcer.devices.sessions import Limits, Report, Session, SessionTable, Status
+from enforcer.devices.sessions import Limits, Report, Session, SessionTable, State, Status
 from enforcer.devices.subject import Subject
 
 T0 = 1_698_710_400_000  # 2023-10-31T00:00:00Z
@@ -43,6 +43,16 @@ def table(*reports: Report, limits: Limits | None = None) -> SessionTable:
 def who(sessions: SessionTable, at: float, address: str = V4, realm: str = "apn") -> str | None:
     found = sessions.holder(realm, ip_address(address), T0 + round(at * 1000))
     return None if found is None else found.subject.imsi and found.session
+
+
+def restored(before: SessionTable) -> SessionTable:
+    """As after a restart."""
+    after = SessionTable()
+    sessions = list(before.sessions())
+    for session in sessions:
+        session.confirmed = False
+    after.restore(sessions, before.resets())
+    return after
 
 
 def test_a_session_holds_its_address_from_its_start_to_its_stop() -> None:
@@ -222,8 +232,7 @@ def test_r13_after_a_restart_sessions_are_stale_until_confirmed() -> None:
         replace(report(Status.ON, -5), session=""),
         report(START, 0, id="s2", holds=("10.0.0.2",)),
     )
-    after = SessionTable()
-    after.restore(before.sessions(), before.resets())
+    after = restored(before)
     found = after.holder("apn", ip_address(V4), T0 + 1000)
     assert found is not None
     assert found.stale
@@ -257,14 +266,45 @@ def test_two_realms_with_one_address_have_two_owners() -> None:
 
 def test_the_history_is_forgotten_in_time() -> None:
     sessions = table(report(START, 0), report(STOP, 10), report(START, 20, id="s2"))
-    assert sessions.purge(T0 + 24 * 3_600_000) == 0
-    assert sessions.purge(T0 + 24 * 3_600_000 + 11_000) == 1
+    day_ms = T0 + 24 * 3_600_000
+    sessions.sweep(day_ms, 10)  # which begins the first round
+    assert len(sessions) == 2
+    kept, last = sessions.sweep(day_ms + 11_000, 10)
+    assert last
+    assert [(each.id, state) for each, state in kept] == [("s2", State.OPEN)]
     assert (len(sessions), who(sessions, 5), who(sessions, 21)) == (1, None, "s2")
 
 
-def test_sessions_are_counted_by_realm_and_state() -> None:
-    sessions = table(report(START, 0), report(START, 0, id="s2", holds=("10.0.0.2",)), report(STOP, 1, id="s2"))
-    assert sessions.states(T0 + 2000) == {("apn", "open"): 1, ("apn", "closed"): 1}
+def test_a_round_of_sweeping_looks_at_every_session_once() -> None:
+    sessions = table(*(report(START, i, id=f"s{i}", holds=(f"10.0.0.{i}",)) for i in range(10)))
+    sessions.apply(report(STOP, 20, id="s3", holds=("10.0.0.3",)))
+    sessions.sweep(T0, 1)
+    rounds = [sessions.sweep(T0 + 60_000, 4) for _ in range(3)]
+    assert [last for _, last in rounds] == [False, False, True]
+    seen = {each.id: state for kept, _ in rounds for each, state in kept}
+    assert len(seen) == 10
+    assert seen["s3"] is State.CLOSED
+
+
+def test_what_may_have_changed_hands_is_told_once() -> None:
+    sessions = table(report(START, 0))
+    place = ("apn", prefix_of(ip_network(V4)))
+    assert sessions.take_changes() == ({place}, False)
+    sessions.apply(report(INTERIM, 60, lasted_s=60))
+    assert sessions.take_changes() == (set(), False)
+    sessions.apply(report(STOP, 90))
+    assert sessions.take_changes() == ({place}, False)
+    sessions.apply(replace(report(Status.ON, 100), session=""))
+    assert sessions.take_changes() == (set(), True)
+
+
+def test_a_prefix_in_a_realm_with_longer_ones_may_not_be_one_devices_alone() -> None:
+    sessions = table(report(START, 0, holds=(V6,)))
+    prefix = prefix_of(ip_network(V6))
+    assert not sessions.narrower("apn", prefix)
+    sessions.apply(report(START, 0, id="s2", holds=("2001:db8:20:30::9/128",)))
+    assert sessions.narrower("apn", prefix)
+    assert not sessions.narrower("other", prefix)
 
 
 # The law: what is known does not depend on the order, the repetition or the loss of reports.
@@ -341,8 +381,7 @@ def test_law_a_restart_in_the_middle_changes_no_owner() -> None:
         history = History(seed)
         half = len(history.reports) // 2
         before = table(*history.reports[:half])
-        after = SessionTable()
-        after.restore(before.sessions(), before.resets())
+        after = restored(before)
         for each in history.reports[half:]:
             after.apply(each)
         for address, id_, start, end in history.truth:

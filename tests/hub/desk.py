@@ -11,6 +11,7 @@ from enforcer.attempts.attempt import Event
 from enforcer.attempts.checkpoint import Notary
 from enforcer.attempts.keys import publish
 from enforcer.attempts.log import DayLog
+from enforcer.devices.registry import Registry
 from enforcer.folders import Folders
 from enforcer.part import Means
 from tests.processes.site import Site
@@ -36,7 +37,8 @@ class Desk:
         self.folders = Folders(self.folder / "data")
         self.log = DayLog(self.folders.log, NOTARY)
         publish(NOTARY, self.folders.log)
-        self.means = Means(self.config, self.folders, self.clock, self.record, self.log)
+        self.registry = Registry()
+        self.means = Means(self.config, self.folders, self.clock, self.record, self.log, registry=self.registry)
 
     def clock(self) -> datetime:
         return moment(self.now_ms)

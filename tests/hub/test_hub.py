@@ -21,7 +21,7 @@ from enforcer.config.load import load
 from enforcer.config.model import Config
 from enforcer.control import Operation, ask
 from enforcer.counters import Counters, word
-from enforcer.devices.device import Binding
+from enforcer.devices.inventory import Inventory
 from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
 from enforcer.hub.compiler import Compiled
 from enforcer.hub.hub import Hub, Inputs
@@ -62,7 +62,7 @@ class Site:
     now_ms: int = NOON_MS
     policy: str = "ab" * 32
     wrong: EnforcerError | None = None
-    bindings: tuple[Binding, ...] = registry(("dev-1", "192.0.2.1")).bindings
+    inventory: Inventory = registry(("dev-1", "192.0.2.1")).inventory
     parts: Callable[[Means], Sequence[Part]] = lambda _: ()
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class Site:
         return Compiled(self.policy, ("chat",), {("chat", "suffix"): 3})
 
     def hub(self) -> Hub:
-        inputs = Inputs(lambda: load(self.folder / "enforcer.yaml"), lambda _: self.bindings, self.compile)
+        inputs = Inputs(lambda: load(self.folder / "enforcer.yaml"), lambda _: self.inventory, self.compile)
         return Hub(inputs, self.clock, self.parts)
 
     def run(self, visit: Callable[["Site"], Awaitable[None]]) -> None:
@@ -220,7 +220,7 @@ def test_a_reload_gives_what_follows_to_the_new_owner(site: Site) -> None:
     async def visit(site: Site) -> None:
         site.block(1)
         await site.until(lambda: len(site.log()) == 3)
-        site.bindings = registry(("dev-2", "192.0.2.1")).bindings
+        site.inventory = registry(("dev-2", "192.0.2.1")).inventory
         await site.ask(op="reload")
         site.now_ms += 120_000
         site.block(1)

@@ -2,11 +2,17 @@ from dataclasses import replace
 
 import pytest
 
+from enforcer.attempts.log import DayLog
 from enforcer.errors import Mistakes
+from enforcer.identity.accounting import AccountingPart
+from enforcer.identity.roster import RosterPart
+from enforcer.identity.sources import SourcesPart
+from enforcer.part import Means
 from enforcer.policy.compiled import PolicySettings
 from enforcer.policy.rules import Answer, Evidence
 from enforcer.policy.thirdparty import Format, Source
-from enforcer.processes.hub import bindings_of, compile_config, make_hub, settings_of, source_of
+from enforcer.processes.hub import compile_config, make_hub, parts_of, settings_of, source_of
+from tests.hub.desk import NOTARY
 from tests.policy.made import NOW, list_text
 from tests.processes.site import Site, Values
 
@@ -30,13 +36,28 @@ def test_a_third_party_list_is_named_by_its_file_unless_it_has_a_name(site: Site
     ]
 
 
-def test_devices_are_those_of_the_inventory_and_none_without_one(site: Site) -> None:
-    assert bindings_of(site.config) == ()
-    (site.folder / "devices.csv").write_text("id,group,addresses\nphone,field,127.0.0.1\n")
-    site.more["identity"] = {"inventory": {"file": "devices.csv"}}
-    assert [(each.realm, each.device, str(each.network)) for each in bindings_of(site.config)] == [
-        ("lab", "phone", "127.0.0.1/32")
-    ]
+def test_the_hub_has_a_part_for_each_source_of_identity(site: Site) -> None:
+    (site.folder / "secret").write_text("a secret of some length by chance 7x")
+    site.more["identity"] = {
+        "radius": [
+            {
+                "realm": "lab",
+                "listen": "127.0.0.1:5813",
+                "clients": [{"network": "127.0.0.1", "secret_file": "secret"}],
+            }
+        ],
+        "leases": [{"realm": "lab", "path": "leases"}],
+    }
+    log = DayLog(site.folders.log, NOTARY)
+    means = Means(site.config, site.folders, lambda: NOW, lambda *_: None, log)
+    parts = parts_of(means)
+    try:
+        assert [type(part) for part in parts[:3]] == [AccountingPart, SourcesPart, RosterPart]
+        assert set(means.registry.waits) == {"lab"}
+    finally:
+        for part in parts:
+            part.close()
+        log.close()
 
 
 def test_what_is_compiled_is_in_the_policy_folder_under_its_name(site: Site) -> None:
