@@ -78,7 +78,7 @@ class RadiusClient(Section):
         None, description="Over TLS: the name in its certificate (subject alternative name).", examples=["pgw1.example"]
     )
     network: Within | None = Field(None, description="Over UDP: its address, or the network of several.")
-    secret_file: File | None = Field(
+    secret_file: AnyPath | None = Field(
         None, description="Over UDP: a file with the secret that it shares with us, 16 characters or more, by chance."
     )
     calling_station: Annotated[Calling, choice(Calling)] = Field(

@@ -15,6 +15,7 @@ from enforcer.policy.rules import Mode
 
 ROOT = Path(__file__).parents[2]
 # A key, or an item with keys, that is put into a comment.
+RADIUS = ("radius.pem", "radius.key", "gateways-ca.pem", "redis.secret")
 COMMENTED_KEY = re.compile(r"^( *)# ((?: *- | {4}| {2})?[a-z_]+:(?= |$))", re.MULTILINE)
 
 RIGHT = """\
@@ -188,6 +189,7 @@ def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -
         "tokens.txt",
         "ca.pem",
         "cookie.secret",
+        *RADIUS,
         *SECRETS,
     ):
         (tmp_path / file).touch()
@@ -204,6 +206,7 @@ def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -
     assert config.resolver.limits.device_options == (65001, 65074)
     assert config.resolver.chaos == "enforcer"
     assert config.identity.inventory is not None
+    assert [client.name for client in config.identity.radius[0].clients] == [None, "pgw2.dept.example"]
     assert [sink.label for sink in config.attempts.sinks] == ["soc", "splunk", "elastic", "kafka", "file"]
 
 
