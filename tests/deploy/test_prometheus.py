@@ -21,7 +21,8 @@ def targets(nodes: Path) -> list[str]:
 
 @pytest.mark.parametrize("nodes", NODES, ids=lambda path: path.parent.name)
 def test_promtool_takes_the_scrape_file_with_its_nodes(nodes: Path, tmp_path: Path) -> None:
-    shutil.copy(DEPLOY / "prometheus" / "prometheus.yml", tmp_path)
+    for name in ("prometheus.yml", "recording.yml", "alerts.yml"):
+        shutil.copy(DEPLOY / "prometheus" / name, tmp_path)
     shutil.copy(nodes, tmp_path)
     command = [need("promtool"), "check", "config", str(tmp_path / "prometheus.yml")]
     check = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -36,6 +37,55 @@ def test_the_node_is_asked_where_its_configuration_listens() -> None:
 def test_the_container_is_asked_where_its_configuration_listens() -> None:
     port = load(DEPLOY / "container" / "enforcer.yaml", shipped).metrics.listen.port
     assert targets(NODES[1]) == [f"enforcer:{port}"]
+
+
+# Rules
+
+RULES = [
+    rule
+    for name in ("recording.yml", "alerts.yml")
+    for group in yaml.safe_load((DEPLOY / "prometheus" / name).read_text())["groups"]
+    for rule in group["rules"]
+]
+ALERTS = [rule for rule in RULES if "alert" in rule]
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+README = (DEPLOY / "README.md").read_text()
+
+
+def test_promtool_sees_each_alert_fire_alone_and_none_when_all_is_well() -> None:
+    path = DEPLOY / "prometheus" / "alerts.test.yml"
+    done = subprocess.run(
+        [need("promtool"), "test", "rules", path.name],
+        cwd=path.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    fired = set(re.findall(r'alertname="(\w+)"\}', path.read_text()))
+    assert fired == {rule["alert"] for rule in ALERTS}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_a_rule_asks_for_metrics_that_there_are(rule: dict[str, str]) -> None:
+    names = set(re.findall(r"[a-z0-9_:]*enforcer_[a-z0-9_:]+", rule["expr"]))
+    assert names <= labels_of_metrics().keys() | RECORDED
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_an_alert_says_what_it_means_and_where_it_is_told_what_to_do(rule: dict[str, dict[str, str]]) -> None:
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    notes = rule["annotations"]
+    assert set(notes) == {"summary", "description", "runbook"}
+    assert notes["description"].endswith(".")
+    assert not notes["summary"].endswith(".")
+    assert notes["runbook"] == f"deploy/README.md#{str(rule['alert']).lower()}"
+    assert f"\n### {rule['alert']}\n" in README
+
+
+def test_the_runbook_has_no_alert_that_there_is_not() -> None:
+    assert set(re.findall(r"^### (Enforcer\w+)$", README, re.MULTILINE)) == {rule["alert"] for rule in ALERTS}
 
 
 # The rules of names (prometheus.io/docs/practices/naming)
