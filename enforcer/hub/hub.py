@@ -13,9 +13,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-import uvicorn
 from prometheus_client import Metric
-from starlette.applications import Starlette
 
 from enforcer import __version__
 from enforcer.attempts.attempt import Closes
@@ -42,6 +40,7 @@ from enforcer.hub.orders import RENEW_S, OrderBook, Spared
 from enforcer.hub.recorder import BATCH, Recorder
 from enforcer.notify import notify
 from enforcer.orders import Grant, ShownGrant
+from enforcer.pageserver import Only, page_server
 from enforcer.part import Means, Part
 
 POLL_S = 0.1
@@ -131,7 +130,8 @@ class Hub:
             try:
                 async with control_socket(folders.control, operations), asyncio.TaskGroup() as tasks:
                     loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self._hang_up()))
-                    server = _page(metrics_app(self.snapshot, self.health, self._part_metrics))
+                    pages = metrics_app(self.snapshot, self.health, self._part_metrics)
+                    server = page_server(Only(pages, self.config.metrics.networks))
                     page = tasks.create_task(server.serve(sockets=[sock]))
                     work = [self._record, self._indexer.run, self._upkeep, self._grant]
                     work += [part.run for part in self._parts]
@@ -487,24 +487,6 @@ class Hub:
             exemptions=exemptions,
             paused={realm.name: realm.name in paused for realm in self._loaded.config.realms},
         )
-
-
-class _Server(uvicorn.Server):
-    """The metrics page, in the hub's own loop: signals are the hub's."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
-        yield
-
-
-def _page(app: Starlette) -> _Server:
-    """Without uvicorn's own log lines."""
-    return _Server(
-        uvicorn.Config(
-            app, log_config=None, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
-        )
-    )
 
 
 @contextmanager
