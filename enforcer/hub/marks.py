@@ -1,5 +1,6 @@
 """Reviewers' marks on incidents: each is an event in the chain, so that the record says who judged what, and when."""
 
+import json
 from collections.abc import Mapping
 
 from enforcer.attempts.incidents import mark_detail
@@ -8,6 +9,9 @@ from enforcer.attempts.index.batch import MARK
 from enforcer.control import Answer, Operation, Request, text_of
 from enforcer.errors import Malformed
 from enforcer.part import Means, Part
+
+NOTE_OCTETS = 1200
+"""Of a note as JSON: a line of the log has no more than 2 kB."""
 
 
 class Marks(Part):
@@ -25,6 +29,8 @@ class Marks(Part):
         """Mark an incident: `device`, or `realm` and `client_ip`; `service`, `state`, `note`, `who`."""
         subject = _subject(request)
         service, note, who = (text_of(request, key) for key in ("service", "note", "who"))
+        if len(json.dumps(note)) > NOTE_OCTETS:
+            raise Malformed(f'"note" has more than {NOTE_OCTETS} octets; write less')
         try:
             state = Review(text_of(request, "state"))
         except ValueError:

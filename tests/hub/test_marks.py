@@ -30,6 +30,7 @@ def test_a_mark_is_an_event(tmp_path: Path) -> None:
         ({**WHAT}, '"realm" is missing'),
         ({"device": "", **WHAT}, '"device" is missing'),
         ({"device": "dev-1", **WHAT, "note": ""}, '"note" is missing'),
+        ({"device": "dev-1", **WHAT, "note": "é" * 300}, '"note" has more than 1200 octets'),
         ({"device": "dev-1", **WHAT, "state": "fine"}, '"state" is one of open, explained, escalated, closed'),
     ],
 )
