@@ -23,6 +23,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "gate": ("gateway", "gate", "Run one process of the gate for first packets."),
     "hub": ("run", "hub", "Run the process that compiles the policy and records attempts."),
     "sinks": ("run", "sinks", "Run the process that sends copies of the record away."),
+    "console": ("console", "console", "Serve the pages for those who review; say who may sign in."),
     "check": ("check", "check", "Say what the policy does with names, addresses and URLs."),
     "explain": ("check", "explain", "Say why: the rule, its file and line, its source, every step."),
     "replay": ("replay", "replay", "Say what the policy would have done with a capture."),

@@ -111,6 +111,7 @@ def _what_next(path: Path, config: Config) -> str:
         f"{enforcer} attempts list": "the record of what was blocked",
         f"{enforcer} explain long.weixin.qq.com": "which rule, in which file, and why",
         f"curl http://{config.metrics.listen}/metrics": "what Prometheus sees",
+        **({} if config.console is None else {f"xdg-open {config.console.origin}": "the console, in a browser"}),
     }
     width = max(map(len, lines))
     shown = "\n".join(f"  {command:{width}}   {what}" for command, what in lines.items())

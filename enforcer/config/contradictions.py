@@ -6,10 +6,11 @@ from itertools import combinations
 from enforcer.config.document import KeyPath
 from enforcer.config.gateway import Connections
 from enforcer.config.model import Config
+from enforcer.config.pages import console_mistakes
 from enforcer.config.proxy import endpoints, shared, transparent
 from enforcer.config.resolver import Demand, Listener, UnknownToken
 from enforcer.config.sinks import sink_mistakes
-from enforcer.config.values import Upstream, instead, quoted, short
+from enforcer.config.values import Endpoint, Upstream, instead, quoted, short
 from enforcer.counters import UPSTREAMS_MAX
 from enforcer.policy.rules import Answer
 
@@ -29,7 +30,8 @@ def contradictions(config: Config) -> Found:
         _anywhere,
         _listeners,
         _transports,
-        _metrics,
+        _pages,
+        _console,
         _proxy_modes,
         _proxy_addresses,
         _upstreams,
@@ -188,15 +190,33 @@ def _anywhere(config: Config) -> Found:
                 yield ("realms", i, "listeners", j), text + "write networks for one of them"
 
 
-def _metrics(config: Config) -> Found:
-    """The metrics page listens on TCP, as resolver listeners do."""
-    wanted = config.metrics.listen
-    for listener in config.resolver.listeners:
-        if any(wanted.collides(taken) for _, taken in listener.streams):
-            yield (
-                ("metrics", "listen"),
-                f'"{wanted}" is taken by listener {quoted(listener.name)}; write another address or port',
-            )
+def _pages(config: Config) -> Found:
+    """Pages listen on TCP, as resolver listeners do; each has an address of its own."""
+    taken = [
+        (endpoint, f"listener {quoted(each.name)}")
+        for each in config.resolver.listeners
+        for _, endpoint in each.streams
+    ]
+    for name, wanted in _page_addresses(config):
+        other = next((what for endpoint, what in taken if wanted.collides(endpoint)), None)
+        if other is not None:
+            yield (name, "listen"), f'"{wanted}" is taken by {other}; write another address or port'
+        taken.append((wanted, name))
+
+
+def _page_addresses(config: Config) -> Iterator[tuple[str, Endpoint]]:
+    yield "metrics", config.metrics.listen
+    if config.console is not None:
+        yield "console", config.console.listen
+    if config.block_page is not None:
+        yield "block_page", config.block_page.listen
+
+
+def _console(config: Config) -> Found:
+    """The console is never open to a network, and has what its way of signing in needs."""
+    if config.console is not None:
+        for key, text in console_mistakes(config.console):
+            yield ("console", key), text
 
 
 def _proxy_modes(config: Config) -> Found:
@@ -226,7 +246,7 @@ def _proxy_modes(config: Config) -> Found:
 def _proxy_addresses(config: Config) -> Found:
     """Modes listen on TCP, as resolver listeners and the metrics page do."""
     taken = [(f"listener {quoted(each.name)}", at) for each in config.resolver.listeners for _, at in each.streams]
-    taken.append(("the metrics page", config.metrics.listen))
+    taken += [(f"{name}.listen", endpoint) for name, endpoint in _page_addresses(config)]
     for i, mode in enumerate(config.proxy.modes):
         wanted = endpoints(mode) if shared(mode) else ()
         for whose, endpoint in taken:

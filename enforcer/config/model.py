@@ -12,7 +12,7 @@ from enforcer.config.fields import (
 )
 from enforcer.config.gateway import Gateway
 from enforcer.config.identity import Identity
-from enforcer.config.pages import Metrics
+from enforcer.config.pages import BlockPage, Console, Metrics
 from enforcer.config.policy import Policy, Realm
 from enforcer.config.proxy import Proxy
 from enforcer.config.resolver import Resolver
@@ -21,8 +21,6 @@ from enforcer.config.section import Section
 
 class Config(Section):
     """Enforcer's configuration: one file, enforcer.yaml."""
-
-    later = frozenset({"console"})
 
     node: Identifier = Field(
         default_factory=socket.gethostname,
@@ -50,6 +48,8 @@ class Config(Section):
     identity: Identity = Field(Identity(), description="How an address becomes a device.")
     attempts: Attempts = Field(Attempts(), description="The record of what was blocked.")
     metrics: Metrics = Field(Metrics(), description="The page that Prometheus reads.")
+    console: Console | None = Field(None, description="Pages for those who review; without it there are none.")
+    block_page: BlockPage | None = Field(None, description="What the sinkhole's visitors see; by default nothing.")
 
     @model_validator(mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from enforcer.hub.marks import Marks
 from enforcer.hub.probes import Probes
 from enforcer.hub.retention import Retention
 from enforcer.hub.sinks import SinkWatch
+from enforcer.hub.visits import Visits
 from enforcer.identity.accounting import AccountingPart
 from enforcer.identity.inventory import inventory_of
 from enforcer.identity.roster import RosterPart
@@ -63,6 +64,7 @@ def parts_of(means: Means) -> tuple[Part, ...]:
         Checkpoints(means),
         AccessLog(means),
         Marks(means),
+        Visits(means),
         sinks,
         Retention(means, sinks.cursors),
         GatewayPart(means),

@@ -18,6 +18,8 @@ def plan(config: Config) -> tuple[tuple[str, int], ...]:
         if config.gateway.connections is Connections.GATE:
             found += (("gate", number) for number in range(gates_of(config)))
         found.append(("gateway", 0))  # last: what its rules lead to is there
+    if config.console is not None or config.block_page is not None:
+        found.append(("console", 0))
     return tuple(found)
 
 

@@ -44,7 +44,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines(mistakes: Calla
     assert mistakes(
         """\
 node: gw
-console: {listen: "127.0.0.1:9311"}
+console: {idle_minutes: 0}
 policy:
   lists: [wechat.yaml]
   mode: enforced
@@ -64,7 +64,7 @@ resolver:
 node: gw2
 """
     ) == [
-        "2: console: not supported by this version; leave it out",
+        '2: console.idle_minutes: "0" is not a whole number from 1 to 1440; write one, as in 30',
         '3: policy.ban: missing; write it, as in ban: "tbs-2023-10-30"',
         '5: policy.mode: "enforced" is not a choice here; did you mean "enforce"?',
         '12: resolver.block_ttl: "5" is not a whole number from 10 to 300; write one, as in 60',
@@ -179,6 +179,9 @@ def test_every_configuration_in_deploy_loads(path: Path) -> None:
 SECRETS = ("hec-token", "elastic-key", "kafka-password")
 
 
+PAGES = ("console.pem", "console.key", "oidc-secret", "login-ca.pem")
+
+
 def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -> None:
     text = (ROOT / "deploy" / "enforcer.yaml").read_text(encoding="utf-8")
     for file in (
@@ -191,6 +194,7 @@ def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -
         "cookie.secret",
         *RADIUS,
         *SECRETS,
+        *PAGES,
     ):
         (tmp_path / file).touch()
     (tmp_path / "enforcer.yaml").write_text(COMMENTED_KEY.sub(r"\1\2", text), encoding="utf-8")
@@ -207,6 +211,10 @@ def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -
     assert config.resolver.chaos == "enforcer"
     assert config.identity.inventory is not None
     assert [client.name for client in config.identity.radius[0].clients] == [None, "pgw2.dept.example"]
+    assert config.console is not None
+    assert config.console.oidc is not None
+    assert config.console.oidc.roles == {"enforcer-reviewers": "reviewer", "enforcer-auditors": "auditor"}
+    assert config.block_page is not None
     assert [sink.label for sink in config.attempts.sinks] == ["soc", "splunk", "elastic", "kafka", "file"]
 
 

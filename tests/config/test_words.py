@@ -91,7 +91,7 @@ def test_lists_of_sections_are_not_empty(refused: Refused, section: str) -> None
 @pytest.mark.parametrize(
     "path",
     [
-        *("console", "policy.require_signature"),
+        "policy.require_signature",
     ],
 )
 def test_what_the_design_has_and_this_version_has_not_is_refused(refused: Refused, path: str) -> None:

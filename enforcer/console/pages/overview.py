@@ -1,0 +1,129 @@
+"""The first page: is the ban in force, what was attempted when, by which devices, and what has to be looked at."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from enforcer.attempts.incidents import incidents
+from enforcer.attempts.index import By, Filter, Index, Review
+from enforcer.console.asked import Wrong
+from enforcer.console.charts import grouped, heat, stacked
+from enforcer.console.pages.common import incident_path, series_of, standing, titles_of
+from enforcer.console.site import Ask
+
+HOUR_MS = 3_600_000
+RANGES: Mapping[str, tuple[timedelta, timedelta]] = {
+    "24h": (timedelta(hours=24), timedelta(hours=1)),
+    "7d": (timedelta(days=7), timedelta(hours=6)),
+    "30d": (timedelta(days=30), timedelta(days=1)),
+    "90d": (timedelta(days=90), timedelta(days=1)),
+}
+"""What can be looked at, each with the width of one bar."""
+
+_DEVICES, _INCIDENTS, _NAMES = 10, 6, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One of those that tried most. by_service: in the order of the series."""
+
+    id: str
+    attempts: int
+    by_service: tuple[int, ...]
+
+
+def view(ask: Ask) -> Mapping[str, object]:
+    """The facts of the page."""
+    chosen = ask.words.get("since", "7d")
+    if chosen not in RANGES:
+        raise Wrong("since", chosen)
+    length, width = RANGES[chosen]
+    starts = buckets(ask.now, length, width, ask)
+    which = Filter(since_ms=starts[0])
+    with ask.site.index() as index:
+        services, values = _over_time(index, which, starts)
+        heat_map = index.heat_map(which, ask.site.zone)
+        sources = index.stats(By.SOURCE, which)
+        attempting = index.devices_attempting(starts[0])
+        facts = {
+            "layers": index.stats(By.LAYER, which),
+            "parts": index.stats(By.PART, which, 8),
+            "evidence": index.stats(By.EVIDENCE, which),
+            "devices": _devices(index, services, starts[0]),
+            "incidents": incidents(index, which, {Review.OPEN, Review.ESCALATED}, _INCIDENTS),
+        }
+    labels = [_label(start, width, ask) for start in starts]
+    total = sum(map(sum, values))
+    known = sum(each.attempts for each in sources if each.key != "unknown")
+    cells = [[heat_map.get((day, hour), 0) for hour in range(24)] for day in range(7)]
+    shades = heat([value for row in cells for value in row])
+    return facts | {
+        "here": "overview",
+        "standing": standing(ask.site),
+        "ranges": tuple(RANGES),
+        "chosen": chosen,
+        "services": services,
+        "titles": titles_of(ask),
+        "total": total,
+        "totals": [sum(each) for each in values],
+        "attempting": sum(attempting.values()),
+        "known": known,
+        "chart": stacked(labels, values),
+        "rows": [(label, [each[i] for each in values]) for i, label in enumerate(labels)],
+        "cells": cells,
+        "shades": [shades[day * 24 : day * 24 + 24] for day in range(7)],
+        "path": incident_path,
+    }
+
+
+def buckets(now: datetime, length: timedelta, width: timedelta, ask: Ask) -> list[int]:
+    """The starts, in ms, of the stretches of a range that ends now; whole hours or days of the reader's zone."""
+    local = now.astimezone(ask.site.zone)
+    last = local.replace(minute=0, second=0, microsecond=0)
+    last = last.replace(hour=last.hour - last.hour % max(int(width.total_seconds()) // 3600 % 24, 1))
+    if width >= timedelta(days=1):
+        last = last.replace(hour=0)
+    begin = last - length + width
+    count = int(length / width)
+    if width >= timedelta(days=1):  # a day can have 23 or 25 hours
+        return [_ms(begin + i * width) for i in range(count)]
+    first = begin.astimezone(UTC)
+    return [_ms(first + i * width) for i in range(count)]
+
+
+def _over_time(index: Index, which: Filter, starts: Sequence[int]) -> tuple[list[str], list[list[int]]]:
+    """The services that were attempted, and for each its attempts by stretch."""
+    by_service: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for bucket in index.histogram(which, HOUR_MS, By.SERVICE):
+        by_service[bucket.key or ""].append((bucket.start_ms, bucket.attempts))
+    services = series_of(by_service)
+    counts = {service: grouped(starts, by_service[service]) for service in by_service}
+    values = [counts[service] for service in services[:5]]
+    rest = [counts[service] for service in services[5:]]
+    if rest:
+        return [*services[:5], "other"], [*values, [sum(each) for each in zip(*rest, strict=True)]]
+    return services, values
+
+
+def _devices(index: Index, services: Sequence[str], since_ms: int) -> list[Device]:
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for (device, service), count in index.top_devices(_DEVICES, since_ms).top.items():
+        name = service if service in services else "other"
+        found[device][name] = found[device].get(name, 0) + count
+    devices = [
+        Device(device, sum(counts.values()), tuple(counts.get(service, 0) for service in services))
+        for device, counts in found.items()
+    ]
+    return sorted(devices, key=lambda each: (-each.attempts, each.id))
+
+
+def _label(start_ms: int, width: timedelta, ask: Ask) -> str:
+    local = datetime.fromtimestamp(start_ms / 1000, UTC).astimezone(ask.site.zone)
+    if width >= timedelta(days=1):
+        return local.strftime("%m-%d")
+    return local.strftime("%H:%M" if width == timedelta(hours=1) else "%m-%d %H h")
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
