@@ -56,6 +56,21 @@ class Folders:
         return self.data / "identity"
 
     @property
+    def console(self) -> Path:
+        """Who may sign in."""
+        return self.data / "console"
+
+    @property
+    def secrets(self) -> tuple[Path, ...]:
+        """What the hub signs and hashes with, and who holds which address: for no other process."""
+        return (self.signing_key.parent, self.identity)
+
+    @property
+    def evidence(self) -> tuple[Path, ...]:
+        """What was recorded: nothing that enforces can read or change it, once it has gone through the spool."""
+        return (self.log, self.index, self.holds, self.sinks)
+
+    @property
     def run(self) -> Path:
         """What lives only while processes do, and the workers' counters."""
         return self.data / "run"

@@ -3,14 +3,17 @@
 Under CI=true what is missing fails the test instead, so that nothing drops out of the suite unseen.
 """
 
+import ctypes
 import functools
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+ROOT = Path(__file__).parent.parent
 CI = os.environ.get("CI") == "true"
 
 
@@ -45,3 +48,15 @@ def _missing(reason: str) -> NoReturn:
     if CI:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def need_landlock() -> None:
+    """For a test in which a process gives up folders."""
+    if not _has_landlock():
+        _missing("the kernel has no Landlock of version 2 or newer")
+
+
+@functools.cache
+def _has_landlock() -> bool:
+    version = 1
+    return int(ctypes.CDLL(None).syscall(444, None, 0, version)) >= 2

@@ -38,11 +38,13 @@ def console(ctx: click.Context, config: Path | None, worker: int) -> None:  # no
         ctx.obj = config
         return
     from enforcer.cli.run import log_to_stderr  # noqa: PLC0415 (slow to load; other commands need not wait)
+    from enforcer.processes.confined import confine_console  # noqa: PLC0415
     from enforcer.processes.console import ConsoleProcess  # noqa: PLC0415
 
     log_to_stderr()
     end_with_supervisor()
     _, loaded = load_config(config, files=False)
+    confine_console(loaded)
     asyncio.run(ConsoleProcess(loaded).run(lambda: notify("READY=1")))
 
 

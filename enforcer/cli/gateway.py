@@ -1,6 +1,5 @@
 """`enforcer gateway` and `enforcer gate`: the rules in the kernel of a Linux gateway, and who judges first packets."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,13 +8,12 @@ import click
 
 from enforcer.cli.context import config_option, json_option, load_config, policy_of
 from enforcer.cli.output import print_json, say
-from enforcer.cli.run import log_to_stderr
+from enforcer.cli.run import enforce
 from enforcer.errors import EnforcerError, Unavailable
 from enforcer.folders import Folders
 from enforcer.gateway import nft
 from enforcer.gateway.marks import Order
 from enforcer.gateway.ruleset import Elements, Kernel, Settings, elements
-from enforcer.notify import end_with_supervisor, notify
 from enforcer.orders import Orders, decode_orders
 from enforcer.processes.clock import utc_now
 from enforcer.processes.gateway import gateway_worker, settings_of
@@ -36,10 +34,7 @@ def gate(config: Path | None, worker: int) -> None:
     """
     from enforcer.processes.gate import gate_worker  # noqa: PLC0415 (only the process itself waits for it)
 
-    log_to_stderr()
-    end_with_supervisor()
-    _, loaded = load_config(config, files=False)
-    asyncio.run(gate_worker(loaded, worker).run(lambda: notify("READY=1")))
+    enforce(config, worker, gate_worker)
 
 
 @click.group(invoke_without_command=True)
@@ -57,10 +52,7 @@ def gateway(context: click.Context, config: Path | None, worker: int) -> None:
     Example: enforcer gateway plan --config /etc/enforcer/enforcer.yaml
     """
     if context.invoked_subcommand is None:
-        log_to_stderr()
-        end_with_supervisor()
-        _, loaded = load_config(config, files=False)
-        asyncio.run(gateway_worker(loaded, worker).run(lambda: notify("READY=1")))
+        enforce(config, worker, gateway_worker)
 
 
 @gateway.command()

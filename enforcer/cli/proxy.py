@@ -1,14 +1,13 @@
 """The proxy, for a supervisor of one's own; and where its addon is, for a mitmproxy of one's own."""
 
-import asyncio
 from pathlib import Path
 
 import click
 
-from enforcer.cli.context import config_option, load_config
-from enforcer.cli.run import log_to_stderr
+from enforcer.cli.context import config_option
+from enforcer.cli.run import enforce
+from enforcer.config.model import Config
 from enforcer.errors import Unavailable
-from enforcer.notify import end_with_supervisor, notify
 
 
 @click.command()
@@ -31,11 +30,11 @@ def proxy(config: Path | None, worker: int, script: bool) -> None:
     if script:
         click.echo(Path(addon.__file__))
         return
-    log_to_stderr()
-    end_with_supervisor()
-    _, loaded = load_config(config, files=False)
-    if not loaded.proxy.modes:
+    enforce(config, worker, proxy_worker, _has_work)
+
+
+def _has_work(config: Config) -> None:
+    if not config.proxy.modes:
         raise Unavailable(
             'proxy.modes is empty, so there is nothing to do; write a mode, as in "regular@127.0.0.1:5080"'
         )
-    asyncio.run(proxy_worker(loaded, worker).run(lambda: notify("READY=1")))

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,9 @@ from enforcer.cli.context import config_option, load_config, make_demo
 from enforcer.config.model import Config
 from enforcer.folders import Folders
 from enforcer.notify import end_with_supervisor, notify
+
+if TYPE_CHECKING:
+    from enforcer.processes.worker import Worker
 
 
 @click.command()
@@ -60,10 +65,7 @@ def dns(config: Path | None, worker: int) -> None:
     """
     from enforcer.processes.dns import dns_worker  # noqa: PLC0415 (slow to load; other commands need not wait)
 
-    log_to_stderr()
-    end_with_supervisor()
-    _, loaded = load_config(config, files=False)
-    asyncio.run(dns_worker(loaded, worker).run(lambda: notify("READY=1")))
+    enforce(config, worker, dns_worker)
 
 
 @click.command()
@@ -97,6 +99,23 @@ def sinks(config: Path | None, worker: int) -> None:  # noqa: ARG001 (the superv
     end_with_supervisor()
     _, loaded = load_config(config, files=False)
     asyncio.run(Sinks(loaded).run(lambda: notify("READY=1")))
+
+
+def enforce(
+    config: Path | None,
+    number: int,
+    worker_of: Callable[[Config, int], "Worker"],
+    check: Callable[[Config], None] = lambda _: None,
+) -> None:
+    """Be one process of a kind that enforces, until it is told to end. check: raises when it cannot start."""
+    from enforcer.processes.confined import confine_worker  # noqa: PLC0415 (slow to load; other commands need not wait)
+
+    log_to_stderr()
+    end_with_supervisor()
+    _, loaded = load_config(config, files=False)
+    check(loaded)
+    confine_worker(loaded)
+    asyncio.run(worker_of(loaded, number).run(lambda: notify("READY=1")))
 
 
 def _what_next(path: Path, config: Config) -> str:

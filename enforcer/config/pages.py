@@ -149,7 +149,7 @@ class Console(Section):
     users: AnyPath | None = Field(
         None,
         description="The file of local users and API tokens, which enforcer console user add writes; by default "
-        "console-users in data_dir. Read again when it changes.",
+        "console/users in data_dir. Read again when it changes.",
     )
     oidc: Oidc | None = Field(None, description="The provider, with auth: oidc.")
     proxy: FrontProxy | None = Field(None, description="The front proxy, with auth: proxy.")

@@ -177,6 +177,7 @@ def _lines(path: Path) -> list[str]:
 
 def _write(path: Path, lines: list[str]) -> None:
     """Beside the file, and then renamed: a reader never meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = path.with_name(f"{path.name}.new")
     beside.touch(mode=0o600)
     beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

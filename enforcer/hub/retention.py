@@ -85,11 +85,13 @@ class Retention(Part):
             "enforcer_log_oldest_timestamp_seconds", "Start of the oldest day of the log, since 1970; 0 without a log."
         )
         oldest.add_metric((), _start_ms(files[0].stem) / 1000 if files else 0)
-        purged = CounterMetricFamily("enforcer_log_purged_days", "Days of the log deleted.", labels=("reason",))
+        purged = CounterMetricFamily("enforcer_log_purged_files", "Days of the log deleted.", labels=("reason",))
         for reason, count in self._purged.items():
             purged.add_metric((reason,), count)
         overdue = GaugeMetricFamily(
-            "enforcer_log_overdue_days", "Days of the log older than they may be, by what keeps them.", labels=("kept",)
+            "enforcer_log_overdue_files",
+            "Days of the log older than they may be, by what keeps them.",
+            labels=("kept",),
         )
         why = Counter(verdict.kept for verdict in self._waiting)
         for kept in ("hold", "sink", "open"):

@@ -32,7 +32,6 @@ from enforcer.pageserver import Certificate, PageServer, page_server
 from enforcer.processes.clock import utc_now
 from enforcer.processes.sockets import tcp_socket
 
-USERS = "console-users"
 UPKEEP_S = 2.0
 _SCRAPE_S = 10.0
 
@@ -147,7 +146,7 @@ class Accepted:
 def users_file(config: Config) -> Path:
     """Where the console's users are."""
     console = config.console
-    return config.data_dir / USERS if console is None or console.users is None else console.users
+    return Folders(config.data_dir).console / "users" if console is None or console.users is None else console.users
 
 
 def scrape(endpoint: Endpoint) -> str:

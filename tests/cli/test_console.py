@@ -11,7 +11,7 @@ PASSWORD = "correct horse battery\n"
 
 
 def users(site: Path) -> Users:
-    path = site / "data" / "console-users"
+    path = site / "data" / "console" / "users"
     return Users.read(path.read_text(), str(path))
 
 
@@ -22,7 +22,7 @@ def test_a_user_is_added_with_a_password_that_is_no_argument(run: Run, site: Pat
     person = users(site).check_password("j.tremblay", PASSWORD.strip())
     assert person is not None
     assert person.roles == {Role.REVIEWER}
-    assert (site / "data" / "console-users").stat().st_mode & 0o077 == 0
+    assert (site / "data" / "console" / "users").stat().st_mode & 0o077 == 0
 
 
 def test_the_password_is_asked_for_twice(run: Run, site: Path) -> None:
@@ -49,14 +49,14 @@ def test_mistakes_are_named(run: Run, site: Path, arguments: tuple[str, ...], wh
 def test_short_passwords_are_refused(run: Run, site: Path) -> None:
     result = run("console", "user", "add", "a", "--role", "viewer", "--password-stdin", stdin="short\n")
     assert "at least 12" in result.output
-    assert not (site / "data" / "console-users").exists()
+    assert not (site / "data" / "console" / "users").exists()
 
 
 def test_a_token_is_printed_once_and_kept_as_a_hash(run: Run, site: Path) -> None:
     token = run("console", "token", "add", "siem", "--role", "auditor").output.strip()
     assert len(token) >= 43
     assert users(site).check_token(token) is not None
-    assert token not in (site / "data" / "console-users").read_text()
+    assert token not in (site / "data" / "console" / "users").read_text()
     assert "is not a name" in run("console", "token", "add", "a b", "--role", "auditor").output
 
 

@@ -25,7 +25,7 @@ class Started:
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     fake = Started()
     monkeypatch.setattr("enforcer.processes.proxy.proxy_worker", fake.worker)
-    monkeypatch.setattr("enforcer.cli.proxy.end_with_supervisor", lambda: None)
+    monkeypatch.setattr("enforcer.cli.run.end_with_supervisor", lambda: None)
     return fake
 
 

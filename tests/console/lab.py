@@ -195,7 +195,7 @@ def make_lab(folder: Path, values: Mapping[str, object], entries: Sequence[Attem
         return closing(SqliteIndex(folders.index / "attempts.sqlite"))
 
     assert config.console is not None
-    users = UsersFile(config.console.users or folders.data / "console-users")
+    users = UsersFile(config.console.users or folders.data / "console" / "users")
     site = Site(
         settings=config.console,
         node=config.node,

@@ -65,7 +65,7 @@ def test_days_older_than_they_may_be_are_deleted_with_a_proof(desk: Desk) -> Non
     desk.means = type(desk.means)(desk.config, desk.folders, desk.clock, desk.record, desk.log, forgotten.append)
     before = whole(desk.folders.log)
     retention = part(desk)
-    assert values(retention)["enforcer_log_purged_days_totalretention"] == 0
+    assert values(retention)["enforcer_log_purged_files_totalretention"] == 0
     run(retention)
     assert left(desk) == [25, 26, 27]
     assert forgotten == [NOON_MS - DAY_MS // 2 + DAY_MS * number for number in (1, 2)]
@@ -80,7 +80,7 @@ def test_days_older_than_they_may_be_are_deleted_with_a_proof(desk: Desk) -> Non
     assert desk.log.synced.seq == desk.log.seq
     assert list(retention.problems()) == []
     found = values(retention)
-    assert found["enforcer_log_purged_days_totalretention"] == 2
+    assert found["enforcer_log_purged_files_totalretention"] == 2
     assert found["enforcer_log_oldest_timestamp_seconds"] == NOON_MS / 1000 - 43_200 + 2 * 86_400
 
 
@@ -105,7 +105,7 @@ def test_a_day_that_a_sink_has_not_read_waits_and_it_is_said(desk: Desk) -> None
     first, second = retention.problems()
     assert "2026-11-23 is due and stays: not read yet by behind, new;" in first
     assert "2026-11-24 is due and stays: not read yet by siem, behind, new;" in second
-    assert values(retention)["enforcer_log_overdue_dayssink"] == 2
+    assert values(retention)["enforcer_log_overdue_filessink"] == 2
 
 
 def test_a_sink_that_never_comes_is_passed_in_the_end_and_it_is_recorded(desk: Desk) -> None:
@@ -144,7 +144,7 @@ def test_a_hold_on_a_time_keeps_whole_days(desk: Desk) -> None:
     run(retention)
     assert left(desk) == [24, 25, 26, 27]
     assert list(retention.problems()) == []
-    assert values(retention)["enforcer_log_overdue_dayshold"] == 1
+    assert values(retention)["enforcer_log_overdue_fileshold"] == 1
     assert values(retention)["enforcer_log_holds"] == 1
     ask(retention, "release", name="audit")
     run(retention)
@@ -161,7 +161,7 @@ def test_a_command_deletes_days_before_their_time(desk: Desk) -> None:
     assert [each["day"] for each in done["days"]] == ["2026-11-23", "2026-11-24", "2026-11-25"]  # type: ignore[attr-defined]
     assert left(desk) == [26, 27]
     assert [(event["who"], event["reason"]) for event in desk.events("purge")] == [("alice", "a test")] * 3
-    assert values(retention)["enforcer_log_purged_days_totalcommand"] == 3
+    assert values(retention)["enforcer_log_purged_files_totalcommand"] == 3
     whole(desk.folders.log)
 
 

@@ -94,7 +94,7 @@ def test_the_configuration_is_the_one_that_the_hub_has_accepted(tmp_path: Path) 
 
 
 def test_users_are_in_the_data_folder_unless_said_otherwise(tmp_path: Path) -> None:
-    assert users_file(config_of(tmp_path)) == tmp_path / "data" / "console-users"
+    assert users_file(config_of(tmp_path)) == tmp_path / "data" / "console" / "users"
     assert users_file(config_of(tmp_path, console={"users": "people"})) == tmp_path / "people"
 
 

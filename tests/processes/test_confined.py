@@ -1,0 +1,66 @@
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from enforcer.errors import Unavailable
+from enforcer.folders import Folders
+from enforcer.processes.confined import confine_console, confine_worker
+from tests.certificates import Authority
+from tests.processes.site import Site
+
+
+@pytest.fixture
+def given_up(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Path, ...], tuple[Path, ...]]]:
+    """What a process would have given up: the folders, and the files that must not be in their way."""
+    calls: list[tuple[tuple[Path, ...], tuple[Path, ...]]] = []
+
+    def keep_out(folders: Iterable[Path], replaced: Iterable[Path]) -> None:
+        calls.append((tuple(folders), tuple(replaced)))
+
+    monkeypatch.setattr("enforcer.processes.confined.keep_out", keep_out)
+    return calls
+
+
+def test_what_enforces_gives_up_secrets_and_evidence(
+    site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
+) -> None:
+    confine_worker(site.config)
+    folders = Folders(site.config.data_dir)
+    assert given_up == [((*folders.secrets, *folders.evidence), ())]
+    assert folders.spool.is_dir()
+    assert folders.policy.is_dir()
+
+
+def test_what_shows_records_gives_up_the_secrets_alone(
+    site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
+) -> None:
+    site.more["console"] = {"users": "people"}
+    confine_console(site.config)
+    folders = Folders(site.config.data_dir)
+    assert given_up == [(folders.secrets, (site.folder / "people",))]
+    assert folders.console.is_dir()
+
+
+def test_certificates_must_not_be_in_the_way(
+    site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
+) -> None:
+    pair = Authority(site.folder).pair("dns", "dns.test")
+    tls = {"certificate": str(pair.certificate), "key": str(pair.key)}
+    listener = {"name": "dns", "tls": f"127.0.0.1:{site.port}", **tls}
+    site.resolver["listeners"] = [listener]
+    confine_worker(site.config)
+    assert given_up[0][1] == (pair.certificate, pair.key)
+
+
+def test_what_cannot_be_given_up_is_said_and_does_not_keep_it_from_enforcing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def keep_out(*_: object) -> None:
+        raise Unavailable("this kernel has no Landlock")
+
+    monkeypatch.setattr("enforcer.processes.confined.keep_out", keep_out)
+    with caplog.at_level(logging.WARNING):
+        confine_worker(site.config)
+    assert "not_confined reason=this kernel has no Landlock" in caplog.text
