@@ -22,7 +22,7 @@ from enforcer.processes.settings import (
     upstreams_of,
     workers_of,
 )
-from enforcer.processes.sockets import tcp_socket, udp_socket
+from enforcer.processes.sockets import more_files, tcp_socket, udp_socket
 from enforcer.processes.worker import Kit, Worker
 from enforcer.resolver.clients import Directory
 from enforcer.resolver.credentials import Credentials
@@ -62,6 +62,7 @@ class Resolver:
 
     def bind(self, tasks: asyncio.TaskGroup) -> None:
         """Bind every socket."""
+        more_files()
         loop, words = asyncio.get_running_loop(), self._kit.words
         manner, ca = manner_of(self._config), self._config.resolver.upstream_ca
         forward: dict[Name, Upstreams] = {}

@@ -1,6 +1,8 @@
 """Sockets that several workers of one kind share."""
 
+import resource
 import socket
+from contextlib import suppress
 
 from enforcer.config.values import Endpoint
 from enforcer.errors import Unavailable
@@ -19,6 +21,13 @@ def udp_socket(endpoint: Endpoint) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, RECEIVE_BUFFER)
     return sock
+
+
+def more_files() -> None:
+    """Each connection takes one: have as many as the system lets us."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _bound(endpoint: Endpoint, kind: socket.SocketKind, transport: str) -> socket.socket:

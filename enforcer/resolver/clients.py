@@ -35,13 +35,15 @@ class Realm:
 class Group:
     """A class of client. client: None for those outside of every realm. ech: what it gets of ECH keys.
 
-    by_octets: rendered answers by what a query says after its ID. by_meaning: the same by what it asks, whatever its
-    letter case and options. Both are emptied when they are full, and thrown away with the policy.
+    by_octets: rendered answers by what a query over UDP says after its ID; by_stream: the same of each other transport.
+    by_meaning: by what it asks, whatever its letter case and options. All are emptied when they are full, and thrown
+    away with the policy.
     """
 
     client: Client | None
     ech: Ech = Ech.STRIP
     by_octets: dict[bytes, "Rendered"] = field(default_factory=dict)
+    by_stream: dict[tuple[Transport, bytes], "Rendered"] = field(default_factory=dict)
     by_meaning: dict[tuple[bytes, int, int], "Known"] = field(default_factory=dict)
 
 
@@ -87,6 +89,7 @@ class Directory:
         self._anywhere: Realm | None = None
         self._groups: dict[object, Group] = {}
         self._generation = -1
+        self.changed = 0  # how often: a group that was looked up before is to be looked up again
         self._paused: Mapping[str, datetime] = MappingProxyType({})
         self._granted = Grants(Orders(0, ""))
         self.outside = Group(None)
@@ -94,6 +97,7 @@ class Directory:
 
     def serve(self, realms: tuple[Realm, ...]) -> None:
         """Serve these realms from now on."""
+        self.changed += 1
         self._networks = sorted(
             ((network, realm) for realm in realms for network in realm.networks),
             key=lambda pair: -pair[0].prefixlen,
@@ -103,6 +107,7 @@ class Directory:
 
     def follow(self, orders: Orders) -> None:
         """Take new orders; what was rendered under another policy is forgotten."""
+        self.changed += 1
         if orders.generation != self._generation:
             self._groups.clear()
             self._generation = orders.generation

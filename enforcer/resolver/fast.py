@@ -147,7 +147,10 @@ class UdpPath:
         at = index * PLACE
         wire = self._batch.buffer[at : at + length]
         waiter = partial(self._waiter, index, client)
-        answer = self._handler.answer(wire, self._groups[client], Transport.UDP, waiter, client=client)
+        group, shown = self._groups[client], self._handler.told(wire, client)
+        if shown is not None:  # what the device is spared is not what its forwarder is
+            group = self._directory.group(whom(client), _moment(self._second), shown=shown)
+        answer = self._handler.answer(wire, group, Transport.UDP, waiter, client=client, shown=shown)
         return answer if isinstance(answer, Silence) else answer[0]
 
     def _waiter(self, index: int, client: int | bytes) -> Waiter:

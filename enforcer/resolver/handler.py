@@ -26,7 +26,7 @@ from enforcer.resolver.book import Book
 from enforcer.resolver.clients import Group, Known, Rendered, Rows
 from enforcer.resolver.conduct import Clock, Conduct
 from enforcer.resolver.mmsg import whom
-from enforcer.resolver.personal import Personal, personal
+from enforcer.resolver.personal import Baked, baked, told
 from enforcer.resolver.tally import bucket
 from enforcer.resolver.upstream import Answer as Answered
 from enforcer.resolver.upstream import Failure, Question, Upstreams
@@ -132,6 +132,10 @@ class Handler:
         transport: how it came. waiter: makes the way back, where the answer must wait. client: its address, as
         `mmsg.whom` reads it. shown: what it has shown of itself, as an `Entry` has it.
         """
+        if shown is None and transport.stream:
+            known = group.by_stream.get((transport, wire[2:]))
+            if known is not None and known[0] >= int(self._clock.steady()):
+                return known, wire[:2] + known[1]
         query: dns.Query | None = None
         try:
             screened = decide.screen(wire, unasked=self._conduct.cookies is not None)
@@ -149,6 +153,10 @@ class Handler:
             _report(error)
             return Silence.NEVER if query is None else self._broken(query)
 
+    def told(self, wire: bytes, client: int | bytes) -> str | None:
+        """For which device a forwarder of ours asks, as an `Entry` has it; None for everybody else."""
+        return told(wire, whom(client), self._conduct) if self._conduct.device_options else None
+
     def record(self, rows: Rows, client: int | bytes, address: str, port: int) -> None:
         """Count one attempt of a client in the spool, before its answer leaves."""
         self._book.record(rows, client, address, port)
@@ -165,14 +173,17 @@ class Handler:
         shown: str | None,
     ) -> tuple[Rendered, bytes] | Silence:
         """As `answer`, for a query with options, or of a client that has shown something of itself."""
-        try:
-            own = personal(query, whom(client), self._conduct, self._clock.wall_ms() // 1000, shown)
-        except Malformed:
-            return self._once(decide.malformed(query), query, transport)
-        complete = partial(self._completed, query, transport, own)
+        cookie: Baked | None = None
+        if self._conduct.cookies is not None:
+            try:
+                cookie = baked(query, whom(client), self._conduct.cookies, self._clock.wall_ms() // 1000)
+            except Malformed:
+                return self._once(decide.malformed(query), query, transport)
+        complete = partial(self._completed, query, transport, None if cookie is None else cookie.data, shown)
         if not query.question:
-            return complete(*self._once(decide.cookie_alone(query, good=own.known), query, transport))
-        if own.cookie is None and own.shown is None:
+            known = cookie is None or cookie.known
+            return complete(*self._once(decide.cookie_alone(query, good=known), query, transport))
+        if cookie is None and shown is None:
             return self._answer(query, wire, group, transport, waiter)
 
         def completing() -> Waiter:
@@ -182,15 +193,21 @@ class Handler:
         answer = self._answer(query, wire, group, transport, completing)
         return answer if isinstance(answer, Silence) else complete(*answer)
 
-    def _completed(
-        self, query: dns.Query, transport: Transport, own: Personal, rendered: Rendered, reply: bytes
+    def _completed(  # noqa: PLR0917 (the last two are what answers come as)
+        self,
+        query: dns.Query,
+        transport: Transport,
+        cookie: bytes | None,
+        shown: str | None,
+        rendered: Rendered,
+        reply: bytes,
     ) -> tuple[Rendered, bytes]:
         """An answer with what only this client gets, to be counted where clients have shown the same."""
         lasts, tail, size, number, rows = rendered
-        if own.shown is not None and rows is not None:
-            rows = self._book.shown(rows, own.shown)
-        if own.cookie is not None:
-            reply = decide.fitted(with_option(reply, COOKIE, own.cookie), query, stream=transport.stream)
+        if shown is not None and rows is not None:
+            rows = self._book.shown(rows, shown)
+        if cookie is not None:
+            reply = decide.fitted(with_option(reply, COOKIE, cookie), query, stream=transport.stream)
             tail, size = reply[2:], len(reply)
         return (lasts, tail, size, number, rows), reply
 
@@ -279,13 +296,17 @@ class Handler:
     def _remembered(
         self, rendered: Rendered, query: dns.Query, wire: bytes, group: Group, transport: Transport
     ) -> tuple[Rendered, bytes]:
-        """Keep an answer for the same octets over UDP, where they are likely to come again."""
+        """Keep an answer for the same octets, where they are likely to come again."""
         plain = query.edns is None or not query.edns.options
-        if plain and not transport.stream and len(wire) <= OCTETS_MAX and query.question.startswith(query.qname):
-            by_octets = group.by_octets
-            if len(by_octets) >= KNOWN_MAX:
-                by_octets.clear()
-            by_octets[wire[2:]] = rendered
+        if plain and len(wire) <= OCTETS_MAX and query.question.startswith(query.qname):
+            if transport.stream:
+                if len(group.by_stream) >= KNOWN_MAX:
+                    group.by_stream.clear()
+                group.by_stream[transport, wire[2:]] = rendered
+            else:
+                if len(group.by_octets) >= KNOWN_MAX:
+                    group.by_octets.clear()
+                group.by_octets[wire[2:]] = rendered
         return rendered, wire[:2] + rendered[1]
 
     def _settled(

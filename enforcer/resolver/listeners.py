@@ -18,7 +18,7 @@ from enforcer.counters import Transport
 from enforcer.policy.verdict import Address
 from enforcer.resolver import admission
 from enforcer.resolver.admission import Standing
-from enforcer.resolver.clients import Directory, Rendered
+from enforcer.resolver.clients import Directory, Group, Rendered
 from enforcer.resolver.conduct import Clock
 from enforcer.resolver.credentials import Credentials
 from enforcer.resolver.handler import Handler, Silence, Waiter
@@ -27,6 +27,7 @@ from enforcer.wire.dnsoptions import NONE, wishes, with_options
 
 WAITING_A_CONNECTION = 128  # questions on their way upstream; then reading stops
 UNSENT_MAX = 1 << 20  # octets that a client does not take; then it is cut off
+HELD_MAX = UNSENT_MAX // 16  # octets that wait for each other, or that the kernel does not take, until reading stops
 _DROPPED = bucket(None, "dropped")
 
 type Origin = tuple[Address, int]
@@ -100,6 +101,10 @@ class Stream(asyncio.Protocol, ABC):
         self.standing = Standing.BY_ADDRESS
         self.active = 0.0
         self.waiting = 0
+        self._group: Group | None = None
+        self._looked_up: tuple[int, int, Standing, str | None] | None = None  # when, and by what
+        self._out: list[bytes] = []
+        self._out_size = 0
 
     @abstractmethod
     def read_on(self) -> None:
@@ -119,7 +124,7 @@ class Stream(asyncio.Protocol, ABC):
         self.active = path.clock.steady()
         path.connections.add(self)
         path.of_client[self._address] += 1
-        transport.set_write_buffer_limits(high=UNSENT_MAX // 16)
+        transport.set_write_buffer_limits(high=HELD_MAX)
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -147,6 +152,7 @@ class Stream(asyncio.Protocol, ABC):
         """Close the connection after what was written; the second time, without it."""
         if self._transport is None:
             return
+        self._flush()
         if self._transport.is_closing():
             self._transport.abort()
         else:
@@ -178,8 +184,9 @@ class Stream(asyncio.Protocol, ABC):
         """
         path = self._path
         started = self.active = path.clock.steady()
-        now = datetime.fromtimestamp(path.clock.wall_ms() // 1000, UTC)
-        group = path.directory.group(self._address, now, standing)
+        client = self._address.packed
+        shown = path.handler.told(wire, client) or admission.shown(standing, token, self.certificate)
+        group = self._whose(standing, shown)
         wished = wishes(wire)
 
         def finish(rendered: Rendered, message: bytes) -> None:
@@ -205,8 +212,7 @@ class Stream(asyncio.Protocol, ABC):
 
             return give
 
-        shown = admission.shown(standing, token, self.certificate)
-        answer = path.handler.answer(wire, group, path.transport, waiter, client=self._address.packed, shown=shown)
+        answer = path.handler.answer(wire, group, path.transport, waiter, client=client, shown=shown)
         if answer is Silence.NEVER:
             path.tallies[self._family].add((_DROPPED,), 0.0)
             return False
@@ -215,11 +221,30 @@ class Stream(asyncio.Protocol, ABC):
         return True
 
     def write(self, data: bytes) -> None:
-        """Send octets; a client that does not take them is cut off."""
-        if self._transport is not None:
-            self._transport.write(data)
+        """Send octets, together with what else this turn of the loop has for the client."""
+        if not self._out:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._out.append(data)
+        self._out_size += len(data)
+        if self._out_size > HELD_MAX:
+            self._flush()  # the transport says when it is too much
+
+    def _flush(self) -> None:
+        """Send what was written; a client that does not take it is cut off."""
+        out, self._out, self._out_size = self._out, [], 0
+        if self._transport is not None and out:
+            self._transport.write(b"".join(out))
             if self._transport.get_write_buffer_size() > UNSENT_MAX:
                 self._transport.abort()
+
+    def _whose(self, standing: Standing, shown: str | None) -> Group:
+        """The group of the client, looked up again when a second has passed, and by other orders or proof."""
+        directory = self._path.directory
+        now = self._path.clock.wall_ms() // 1000, directory.changed, standing, shown
+        if self._group is None or self._looked_up != now:
+            self._group = directory.group(self._address, datetime.fromtimestamp(now[0], UTC), standing, shown)
+            self._looked_up = now
+        return self._group
 
     def _may_ask(self) -> bool:
         transport = self._transport

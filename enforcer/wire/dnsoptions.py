@@ -8,6 +8,7 @@ from enforcer.wire.dnswrite import opt, with_opt
 
 BLOCK = 468  # octets that a padded reply is a multiple of (RFC 8467 §4.1)
 _KEEPALIVE, _PADDING = 11, 12
+_OPT = b"\0\0\x29"
 _OPTION_HEAD = 4
 _MESSAGE_MAX = 0xFFFF
 
@@ -24,8 +25,8 @@ NONE = Wishes(padding=False, keepalive=False)
 
 def wishes(wire: bytes) -> Wishes:
     """What the options of a query ask for; a keepalive with a value in it is none (RFC 7828 §3.2.1)."""
-    if wire[10:12] == b"\0\0":
-        return NONE
+    if wire[10:12] == b"\0\0" or (wire[10:12] == b"\0\1" and wire[-11:-8] == _OPT and wire.endswith(b"\0\0")):
+        return NONE  # no record, or an OPT without options
     try:
         edns = read_query(wire).edns
     except Malformed:

@@ -1,3 +1,4 @@
+import resource
 import socket
 from ipaddress import ip_address
 
@@ -5,7 +6,7 @@ import pytest
 
 from enforcer.config.values import Endpoint
 from enforcer.errors import Unavailable
-from enforcer.processes.sockets import udp_socket
+from enforcer.processes.sockets import more_files, udp_socket
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -37,3 +38,12 @@ def test_an_address_that_somebody_has_is_said(host: str, text: str) -> None:
 def test_an_address_that_is_not_ours_is_said() -> None:
     with pytest.raises(Unavailable, match=r"192.0.2.1:5300: cannot listen on UDP \(Cannot assign requested address\)"):
         udp_socket(Endpoint(ip_address("192.0.2.1"), 5300))
+
+
+def test_a_process_may_have_as_many_files_as_the_system_lets_it() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        more_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

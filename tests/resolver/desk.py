@@ -226,8 +226,9 @@ class Desk:
             return give
 
         packed = address.packed
+        shown = self.handler.told(wire, packed) or shown
         answer = self.handler.answer(
-            wire, self.directory.group(address, now), transport, waiter, client=packed, shown=shown
+            wire, self.directory.group(address, now, shown=shown), transport, waiter, client=packed, shown=shown
         )
         if isinstance(answer, Silence):
             return self.late[before] if len(self.late) > before else None

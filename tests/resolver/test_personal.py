@@ -7,13 +7,12 @@ import pytest
 from enforcer.decide.cookies import Cookies
 from enforcer.errors import Malformed
 from enforcer.resolver.conduct import Conduct
-from enforcer.resolver.personal import Personal, personal
-from enforcer.wire.dns import Query, read_query
+from enforcer.resolver.personal import baked, told
+from enforcer.wire.dns import read_query
 from tests.resolver.desk import MANNERS
 
 PHONE = ip_address("192.0.2.1")
-PLAIN = Conduct(MANNERS, drop_outside=False, name_clients=True, max_ttl=60)
-BAKING = Conduct(MANNERS, drop_outside=False, name_clients=True, max_ttl=60, cookies=Cookies((bytes(16),)))
+COOKIES = Cookies((bytes(16),))
 BEHIND = Conduct(
     MANNERS,
     drop_outside=False,
@@ -24,35 +23,42 @@ BEHIND = Conduct(
 )
 
 
-def a_query(*options: tuple[int, bytes]) -> Query:
+def a_query(*options: tuple[int, bytes]) -> bytes:
     query = dns.message.make_query("www.ok.test", "A")
     query.use_edns(options=[dns.edns.GenericOption(dns.edns.OptionType.make(code), data) for code, data in options])
-    return read_query(query.to_wire())
+    return query.to_wire()
 
 
-def test_a_query_without_options_keeps_what_its_connection_has_shown() -> None:
-    assert personal(a_query(), PHONE, PLAIN, 0, None) == Personal(None, known=True, shown=None)
-    assert personal(a_query(), PHONE, BEHIND, 0, "token:00") == Personal(None, known=True, shown="token:00")
+def test_a_query_without_a_cookie_gets_none() -> None:
+    assert baked(read_query(a_query()), PHONE, COOKIES, 0) is None
 
 
 def test_e8_a_cookie_that_is_not_ours_is_told_from_one_that_is() -> None:
-    first = personal(a_query((10, b"12345678")), PHONE, BAKING, 100, None)
+    first = baked(read_query(a_query((10, b"12345678"))), PHONE, COOKIES, 100)
+    assert first is not None
     assert first.known
-    assert first.cookie is not None
-    assert personal(a_query((10, first.cookie)), PHONE, BAKING, 100, None) == first
-    assert not personal(a_query((10, first.cookie)), ip_address("192.0.2.2"), BAKING, 100, None).known
-    assert not personal(a_query((10, b"12345678" + bytes(16))), PHONE, BAKING, 100, None).known
+    again = read_query(a_query((10, first.data)))
+    assert baked(again, PHONE, COOKIES, 100) == first
+    for query, address in ((again, ip_address("192.0.2.2")), (read_query(a_query((10, bytes(24)))), PHONE)):
+        other = baked(query, address, COOKIES, 100)
+        assert other is not None
+        assert not other.known
 
 
-def test_e8_what_is_no_cookie_is_malformed_only_where_there_are_cookies() -> None:
-    assert personal(a_query((10, b"1")), PHONE, PLAIN, 0, None).cookie is None
+def test_e8_what_is_no_cookie_is_malformed() -> None:
     with pytest.raises(Malformed):
-        personal(a_query((10, b"1")), PHONE, BAKING, 0, None)
+        baked(read_query(a_query((10, b"1"))), PHONE, COOKIES, 0)
 
 
-def test_the_first_configured_option_counts_and_a_device_beats_the_forwarders_own_proof() -> None:
+def test_the_first_configured_option_of_a_forwarder_tells_of_a_device() -> None:
     both = a_query((65001, b"mac"), (65074, b"site"))
-    assert personal(both, PHONE, BEHIND, 0, "certificate:00").shown == f"edns:65074:{b'site'.hex()}"
-    assert personal(a_query((65001, b"mac")), PHONE, BEHIND, 0, None).shown == f"edns:65001:{b'mac'.hex()}"
-    assert personal(both, ip_address("192.0.2.9"), BEHIND, 0, "certificate:00").shown == "certificate:00"
-    assert personal(both, PHONE, PLAIN, 0, None).shown is None
+    assert told(both, PHONE, BEHIND) == f"edns:65074:{b'site'.hex()}"
+    assert told(a_query((65001, b"mac")), PHONE, BEHIND) == f"edns:65001:{b'mac'.hex()}"
+    assert told(a_query((65001, b""), (65074, bytes(65))), PHONE, BEHIND) is None
+
+
+def test_e7_nobody_else_and_nothing_else_does() -> None:
+    query = a_query((65001, b"mac"))
+    assert told(query, ip_address("192.0.2.9"), BEHIND) is None
+    for wire in (a_query(), a_query((26946, b"x")), b"", query[:20], b"\0\0\x81\x80" + query[4:]):
+        assert told(wire, PHONE, BEHIND) is None
