@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from enforcer.attempts.attempt import Attempt, Event, Line, milliseconds, unstamp
 from enforcer.attempts.block import Block, Recorded, Response
-from enforcer.attempts.index.schema import COLUMNS, FOLDED, HOUR_MS, HOURLY, SUBJECT
+from enforcer.attempts.index.schema import COLUMNS, FOLDED, HOUR_MS, HOURLY, SINGLE, SUBJECT
 from enforcer.devices.device import Confidence, Granularity, Identity, Owner, Source, State
 from enforcer.policy.verdict import Layer
 
@@ -27,25 +27,28 @@ class Batch:
     attempts: list[Row] = field(default_factory=list)
     totals: Counter[Row] = field(default_factory=Counter)
     hours: dict[Row, list[int]] = field(default_factory=dict)
-    folds: dict[Row, tuple[Value, int, int, int, int]] = field(default_factory=dict)
+    singles: dict[Row, list[int]] = field(default_factory=dict)
+    pairs: dict[Row, tuple[Value, int, int]] = field(default_factory=dict)
+    folds: dict[Row, tuple[int, int, int, int]] = field(default_factory=dict)
     events: list[Row] = field(default_factory=list)
     marks: list[Row] = field(default_factory=list)
 
     def add(self, raw: dict[str, object]) -> None:
         """Take in one line of the log, parsed. Raises KeyError, TypeError or ValueError for what is no record."""
         if raw["type"] == "attempt":
-            self._attempt(raw)
+            self.take(_flat(raw))
         elif raw["type"] == "event":
             self._event(raw)
 
-    def _attempt(self, raw: dict) -> None:  # type: ignore[type-arg]
-        flat = _flat(raw)
+    def take(self, flat: dict) -> None:  # type: ignore[type-arg]
+        """Take in one attempt, with a value for each column."""
         self.attempts.append(tuple(flat[column] for column in COLUMNS))
-        count, time_ms, last_ms = raw["count"], flat["time"], flat["last"]
-        self.totals[raw["service"], raw["layer"], raw["action"], flat["source"]] += count
-        hour = self.hours.setdefault((time_ms // HOUR_MS, *(flat[key] or "" for key in HOURLY)), [0, 0])
-        hour[0] += count
-        hour[1] += 1
+        count, time_ms, last_ms = flat["count"], flat["time"], flat["last"]
+        self.totals[flat["service"], flat["layer"], flat["action"], flat["source"]] += count
+        hour = time_ms // HOUR_MS
+        _count(self.hours, (hour, *(flat[key] for key in HOURLY)), count)
+        for key in SINGLE:
+            _count(self.singles, (key, flat[key] or "", hour), count)
         if flat["device"] is not None or flat["client_ip"] is not None:
             self._fold(flat, count, time_ms, last_ms)
 
@@ -54,14 +57,21 @@ class Batch:
         own = {"device": flat["device"] or "", "realm": "" if known else flat["realm"]}
         own["client_ip"] = "" if known else flat["client_ip"]
         key = tuple(own.get(column, flat[column]) for column in FOLDED)
-        _, attempts, lines, first, last = self.folds.get(key, ("", 0, 0, time_ms, last_ms))
-        self.folds[key] = (
-            flat["group"] or "",
-            attempts + count,
-            lines + 1,
-            min(first, time_ms),
-            max(last, last_ms),
-        )
+        attempts, lines, first, last = self.folds.get(key, (0, 0, time_ms, last_ms))
+        self.folds[key] = (attempts + count, lines + 1, min(first, time_ms), max(last, last_ms))
+        pair = key[: len(SUBJECT)]
+        _, first, last = self.pairs.get(pair, ("", time_ms, last_ms))
+        self.pairs[pair] = (flat["group"] or "", min(first, time_ms), max(last, last_ms))
+
+    def counts(self) -> Mapping[str, list[Row]]:
+        """The rows of each table of counts, by its name, always in the same order, so that writers cannot cross."""
+        return {
+            "totals": sorted((*key, count) for key, count in self.totals.items()),
+            "hours": sorted((*key, *numbers) for key, numbers in self.hours.items()),
+            "singles": sorted((*key, *numbers) for key, numbers in self.singles.items()),
+            "pairs": sorted((*key, *numbers) for key, numbers in self.pairs.items()),
+            "folds": sorted((*key, *numbers) for key, numbers in self.folds.items()),
+        }
 
     def _event(self, raw: dict) -> None:  # type: ignore[type-arg]
         time_ms, detail = milliseconds(raw["time"]), raw["detail"]
@@ -73,6 +83,12 @@ class Batch:
         if raw["event"] == MARK:
             key = (detail[column] or "" for column in SUBJECT)
             self.marks.append((*key, detail["state"], detail["note"], detail["who"], time_ms, seq))
+
+
+def _count(counts: dict[Row, list[int]], key: Row, attempts: int) -> None:
+    numbers = counts.setdefault(key, [0, 0])
+    numbers[0] += attempts
+    numbers[1] += 1
 
 
 def attempt_line(row: Sequence[object]) -> Line:

@@ -18,15 +18,14 @@ from enforcer.attempts.index.follow import STALE, Follower
 from enforcer.attempts.index.schema import (
     BESIDE,
     COLUMNS,
+    COUNTS,
     EVENTS,
     FOLDED_ROWS,
     FOLDS,
     HOUR_MS,
-    HOURS,
     INDEXES,
     MARKS,
     PLACE,
-    TOTALS,
     create,
 )
 from enforcer.attempts.index.sql import Ask, SqlIndex
@@ -50,7 +49,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         + ") PARTITION BY RANGE (time)",
         "CREATE INDEX attempts_seq ON attempts (seq)",
         *(f"CREATE INDEX attempts_{name} ON attempts ({', '.join(columns)})" for name, columns in INDEXES.items()),
-        *map(create, (TOTALS, HOURS, FOLDS, MARKS, EVENTS)),
+        *map(create, (*COUNTS, MARKS, EVENTS)),
         *BESIDE,
         *PLACE,
     ),
@@ -153,10 +152,13 @@ class PostgresWriter(PostgresIndex, Follower):
                         if end_ms > old_ms:
                             db.execute(_query(_SUBTRACT), (first_ms, end_ms))
                         db.execute(_query(f"DROP TABLE {name}"))
-                db.execute("DELETE FROM hours WHERE hour < %s", (floor_ms // HOUR_MS,))
+                for table in ("hours", "singles"):
+                    db.execute(_query(f"DELETE FROM {table} WHERE hour < ?"), (floor_ms // HOUR_MS,))  # noqa: S608
                 db.execute("DELETE FROM events WHERE time < %s", (floor_ms,))
                 db.execute("DELETE FROM folds WHERE last < %s OR lines <= 0", (floor_ms,))
-                db.execute("UPDATE folds SET first = %s WHERE first < %s", (floor_ms, floor_ms))
+                db.execute("DELETE FROM pairs WHERE last < %s", (floor_ms,))
+                for table in ("folds", "pairs"):
+                    db.execute(_query(f"UPDATE {table} SET first = ? WHERE first < ?"), (floor_ms, floor_ms))  # noqa: S608
                 db.execute("UPDATE place SET floor = greatest(floor, %s)", (floor_ms,))
 
     def _prepare(self, db: psycopg.Connection) -> None:
@@ -202,14 +204,11 @@ class PostgresWriter(PostgresIndex, Follower):
             with cursor.copy(_query(_COPY)) as copy:
                 for row in batch.attempts:
                     copy.write_row(row)
-            for table, rows in (
-                (TOTALS, [(*key, count) for key, count in batch.totals.items()]),
-                (HOURS, [(*key, *numbers) for key, numbers in batch.hours.items()]),
-                (FOLDS, [(*key, *numbers) for key, numbers in batch.folds.items()]),
-                (EVENTS, batch.events),
-                (MARKS, batch.marks),
-            ):
-                _add(cursor, table.upsert(), rows)
+            counts = batch.counts()
+            for table in COUNTS:
+                _add(cursor, table.upsert(), counts[table.name])
+            _add(cursor, EVENTS.upsert(), batch.events)
+            _add(cursor, MARKS.upsert(), batch.marks)
             cursor.execute(
                 "UPDATE place SET day = %s, read = %s, seq = %s, sha256 = %s",
                 (place.day, place.offset, place.seq, digest),
@@ -256,7 +255,7 @@ def _typed(sql: str) -> bytes:
 
 def _add(cursor: psycopg.Cursor, sql: str, rows: Sequence[Row]) -> None:
     if rows:
-        cursor.executemany(_query(sql), sorted(rows, key=repr))
+        cursor.executemany(_query(sql), rows)
 
 
 def _month(ms: int) -> str:

@@ -1,7 +1,8 @@
 """The tables of the index, the same in every database but for the spelling of types.
 
 `attempts` has one row a line and is kept in one partition a month (of `time`, in UTC). Counts that are asked for
-all the time are kept beside it: `hours` by hour and column, `folds` by who and what, `totals` for ever. What is NULL
+all the time are kept beside it: `hours` and `singles` by
+hour, `folds` by who and what with `pairs` above them, `totals` for ever. What is NULL
 in the record is an empty text where it is part of a key.
 """
 
@@ -38,8 +39,11 @@ COLUMNS: Mapping[str, str] = {
 }
 """The columns of `attempts`, in their order, with SQLite's types."""
 
-HOURLY = ("service", "part", "evidence", "layer", "action", "rule", "realm", "group", "source")
-"""What `hours` splits by, beside the hour."""
+HOURLY = ("service", "part", "evidence", "layer", "action", "realm", "source")
+"""What `hours` splits by together, beside the hour: few values each, so that an hour has few rows."""
+
+SINGLE = ("rule", "group")
+"""What `singles` counts by the hour each by itself: together with the rest they would be as many rows as attempts."""
 
 SUBJECT = ("device", "realm", "client_ip", "service")
 """What an incident is named by: a device alone, or a realm and an address; and the service."""
@@ -82,12 +86,25 @@ HOURS = Table(
     ("attempts", "lines"),
     "attempts = hours.attempts + excluded.attempts, lines = hours.lines + excluded.lines",
 )
+SINGLES = Table(
+    "singles",
+    ("what", "value", "hour"),
+    ("attempts", "lines"),
+    "attempts = singles.attempts + excluded.attempts, lines = singles.lines + excluded.lines",
+)
+PAIRS = Table(
+    "pairs",
+    SUBJECT,
+    ("group", "first", "last"),
+    '"group" = CASE WHEN excluded.last >= pairs.last THEN excluded."group" ELSE pairs."group" END,'
+    " first = CASE WHEN excluded.first < pairs.first THEN excluded.first ELSE pairs.first END,"
+    " last = CASE WHEN excluded.last > pairs.last THEN excluded.last ELSE pairs.last END",
+)
 FOLDS = Table(
     "folds",
     FOLDED,
-    ("group", "attempts", "lines", "first", "last"),
-    '"group" = CASE WHEN excluded.last >= folds.last THEN excluded."group" ELSE folds."group" END,'
-    " attempts = folds.attempts + excluded.attempts, lines = folds.lines + excluded.lines,"
+    ("attempts", "lines", "first", "last"),
+    "attempts = folds.attempts + excluded.attempts, lines = folds.lines + excluded.lines,"
     " first = CASE WHEN excluded.first < folds.first THEN excluded.first ELSE folds.first END,"
     " last = CASE WHEN excluded.last > folds.last THEN excluded.last ELSE folds.last END",
 )
@@ -99,7 +116,10 @@ MARKS = Table(
 )
 EVENTS = Table("events", ("seq",), ("id", "time", "logged", "node", "event", "detail", "prev"), "id = excluded.id")
 
-_TEXTS = {*FOLDED, *HOURLY, "id", "node", "event", "detail", "state", "note", "who"}
+COUNTS = (TOTALS, HOURS, SINGLES, PAIRS, FOLDS)
+"""What a batch adds to, in the order in which it does."""
+
+_TEXTS = {*FOLDED, *HOURLY, "what", "value", "group", "id", "node", "event", "detail", "state", "note", "who"}
 
 
 def create(table: Table) -> str:
@@ -123,7 +143,8 @@ INDEXES: Mapping[str, tuple[str, ...]] = {
 
 BESIDE: tuple[str, ...] = (
     "CREATE INDEX events_time ON events (time, seq)",
-    "CREATE INDEX folds_last ON folds (last)",
+    "CREATE INDEX pairs_last ON pairs (last)",
+    "CREATE INDEX singles_hour ON singles (hour)",
 )
 PLACE: tuple[str, ...] = (
     """CREATE TABLE place

@@ -1,7 +1,7 @@
 """Every question to the index, in SQL that all databases understand; how it is asked is each database's own.
 
-Counts over time come from `hours` where whole hours are meant, and from the rows of `attempts` at the two edges.
-A page that is narrowed by what `hours` splits by reads only the hours in which there is something to find.
+Counts over time come from those by the hour where whole hours are meant, and from the rows of `attempts` at the two
+edges. A page that is narrowed by what is counted by the hour reads only the hours in which there is something to find.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ from enforcer.attempts.index import (
     TopDevices,
 )
 from enforcer.attempts.index.batch import Row, Value, attempt_line, event_line
-from enforcer.attempts.index.schema import COLUMNS, EVENTS, HOUR_MS, HOURLY, SUBJECT
+from enforcer.attempts.index.schema import COLUMNS, EVENTS, FOLDED, HOUR_MS, HOURLY, SINGLE, SUBJECT
 
 type Ask = Callable[[str, Sequence[Value]], list[tuple]]  # type: ignore[type-arg]
 """Asks one question; `?` stands for a value."""
@@ -34,13 +34,12 @@ DAY_MS = 24 * HOUR_MS
 
 _FOREVER_MS = 253_402_300_800_000
 _HOURLY_FILTERS = tuple(column for column in HOURLY if column != "source")
-_OTHER_FILTERS = ("device", "client_ip")
+_INDEXED_FILTERS = ("device", "client_ip")
+_HOURS = 200  # that are looked up at once
 _NAMES_READ = 5000  # different names that are looked through for those that are meant
 _NAMES_MAX = 100  # names that are looked up one by one
 _SELECT = f"SELECT {', '.join(f'"{column}"' for column in COLUMNS)} FROM attempts"  # noqa: S608 - no input
 _EVENTS = f"SELECT {', '.join((*EVENTS.keys, *EVENTS.numbers))} FROM events"  # noqa: S608 - no input
-_SAME = " AND ".join(f"f.{column} = p.{column}" for column in SUBJECT)
-_OWN = ", ".join(f"f.{column}" for column in SUBJECT)
 _TIMES = {By.DAY: DAY_MS, By.HOUR: HOUR_MS}
 
 # Each name once, from one to the next along the index, which takes as many steps as there are names.
@@ -53,10 +52,14 @@ _NAMES = """WITH RECURSIVE each(name, number) AS (
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """What counts are split by: an expression over `attempts`, and one over `hours` or None where it cannot say."""
+    """What counts are split by: an expression over `attempts`, and over the counts by the hour.
+
+    column: whose values these are; None for a stretch of time. hourly: None where hours cannot tell.
+    """
 
     raw: str
     hourly: str | None
+    column: str | None = None
 
 
 class SqlIndex(ABC):
@@ -75,7 +78,7 @@ class SqlIndex(ABC):
     ) -> Sequence[Line]:
         """See Index."""
         rows: list[Row] = []
-        for since_ms, until_ms in self._stretches(which, limit, older, newer):
+        for since_ms, until_ms in self._stretches(which, older, newer):
             narrow = replace(which, since_ms=since_ms, until_ms=until_ms)
             rows += self._page(narrow, limit - len(rows), older, newer)
             if len(rows) >= limit:
@@ -145,9 +148,10 @@ class SqlIndex(ABC):
         if by is By.NAME:
             names = {row[0] for part in self._parts(0, _FOREVER_MS) for row in part(_NAMES, (limit,))}
             return sorted(names)[:limit]
-        table = "hours" if by in HOURLY else "folds"
-        sql = f'SELECT DISTINCT "{by}" FROM {table} WHERE "{by}" <> \'\' ORDER BY 1 LIMIT ?'  # noqa: S608
-        return [value for (value,) in self._ask(sql, (limit,))]
+        if by in SINGLE:
+            return self._distinct("value", "singles WHERE what = ? AND value <> ''", [by.value, limit])
+        table = "hours" if by in HOURLY else "pairs"
+        return self._distinct(f'"{by}"', f"{table} WHERE \"{by}\" <> ''", [limit])
 
     def totals(self) -> Mapping[tuple[str, str, str, str], int]:
         """See Index."""
@@ -178,18 +182,26 @@ class SqlIndex(ABC):
 
     def folds(self, which: Filter, states: Collection[Review] = (), limit: int = 50, skip: int = 0) -> Sequence[Fold]:
         """See Index."""
-        narrow = replace(which, since_ms=None, until_ms=None, name=None, rule=None)
-        where, values = _where(narrow, None, "f.")
+        where, values = _where(Filter(service=which.service, device=which.device, group=which.group), None, "p.")
+        if which.device is None and which.client_ip is not None:
+            where += " AND p.realm = ? AND p.client_ip = ?"
+            values += (which.realm or "", which.client_ip)
+        inner = {column: getattr(which, column) for column in FOLDED[len(SUBJECT) :]}
+        inner = {column: value for column, value in inner.items() if value is not None}
+        if inner:
+            within = " AND ".join(f"f.{column} = ?" for column in inner)
+            where += f" AND EXISTS (SELECT 1 FROM folds f WHERE {_same('f', 'p')} AND {within})"  # noqa: S608
+            values += tuple(inner.values())
         if states:
-            where += f" AND coalesce(p.state, 'open') IN ({_marks(states)})"
+            where += f" AND coalesce(m.state, 'open') IN ({_marks(states)})"
             values += tuple(states)
+        own = ", ".join(f"p.{column}" for column in SUBJECT)
         sql = f"""WITH p AS (
-            SELECT {_OWN}, max(f.last) AS seen FROM folds f LEFT JOIN marks p ON {_SAME} WHERE {where}
-            GROUP BY {_OWN} HAVING max(f.last) >= ? AND min(f.first) < ?
-            ORDER BY seen DESC, {_OWN} LIMIT ? OFFSET ?)
-            SELECT {_OWN}, f."group", f.part, f.layer, f.action, f.evidence, f.attempts, f.lines, f.first, f.last
-            FROM folds f JOIN p ON {_SAME}
-            ORDER BY p.seen DESC, {_OWN}, f.part, f.layer, f.action, f.evidence"""  # noqa: S608
+            SELECT {own}, p."group", p.last FROM pairs p LEFT JOIN marks m ON {_same("m", "p")}
+            WHERE {where} AND p.last >= ? AND p.first < ? ORDER BY p.last DESC, {own} LIMIT ? OFFSET ?)
+            SELECT {own}, p."group", f.part, f.layer, f.action, f.evidence, f.attempts, f.lines, f.first, f.last
+            FROM p JOIN folds f ON {_same("f", "p")}
+            ORDER BY p.last DESC, {own}, f.part, f.layer, f.action, f.evidence"""  # noqa: S608
         until_ms = _FOREVER_MS if which.until_ms is None else which.until_ms
         rows = self._ask(sql, (*values, which.since_ms or 0, until_ms, limit, skip))
         return [_fold(row) for row in rows]
@@ -225,6 +237,10 @@ class SqlIndex(ABC):
         """See Index."""
         return int(self._ask("SELECT seq FROM place")[0][0])
 
+    def _distinct(self, column: str, where: str, values: Sequence[Value]) -> list[str]:
+        rows = self._ask(f"SELECT DISTINCT {column} FROM {where} ORDER BY 1 LIMIT ?", values)  # noqa: S608
+        return [row[0] for row in rows]
+
     def _floor(self) -> int:
         return int(self._ask("SELECT floor FROM place")[0][0])
 
@@ -240,27 +256,33 @@ class SqlIndex(ABC):
                 return attempt_line(row)
         return None
 
-    def _stretches(
-        self, which: Filter, limit: int, older: Place | None, newer: Place | None
-    ) -> Iterator[tuple[int, int]]:
-        """The times to read, in the order of reading, until a page of `limit` is full."""
+    def _stretches(self, which: Filter, older: Place | None, newer: Place | None) -> Iterator[tuple[int, int]]:
+        """The times to read, in the order of reading, until a page is full."""
         kept = self._kept(which)
         since_ms, until_ms = kept.since_ms or 0, kept.until_ms or 0
         if older is not None:
             until_ms = min(until_ms, older.time_ms + 1)
         if newer is not None:
             since_ms = max(since_ms, newer.time_ms)
-        narrow = {column: getattr(which, column) for column in _HOURLY_FILTERS if getattr(which, column) is not None}
-        if not narrow or _raw_only(which):
+        asked = _hours_with(which)
+        if not asked or _by_index(which):
             yield since_ms, until_ms
             return
-        where = " AND ".join(f'"{column}" = ?' for column in narrow)
-        sql = f"""SELECT hour FROM hours WHERE {where} AND hour BETWEEN ? AND ?
-            GROUP BY hour ORDER BY hour {"ASC" if newer else "DESC"} LIMIT ?"""  # noqa: S608
-        # Each hour has a line; but the first and the last may have theirs outside of the times that are asked for.
-        rows = self._ask(sql, (*narrow.values(), since_ms // HOUR_MS, (until_ms - 1) // HOUR_MS, limit + 2))
-        for first, last in _runs([int(row[0]) for row in rows]):
-            yield max(since_ms, first * HOUR_MS), min(until_ms, (last + 1) * HOUR_MS)
+        # Hours in which there is each of them; whether there is one with all of them, reading tells.
+        hours = " INTERSECT ".join(sql for sql, _ in asked)
+        values = [value for _, each in asked for value in each]
+        first, last = since_ms // HOUR_MS, (until_ms - 1) // HOUR_MS
+        ascending = newer is not None
+        sql = f"""SELECT hour FROM ({hours}) h WHERE hour BETWEEN ? AND ?
+            ORDER BY hour {"ASC" if ascending else "DESC"} LIMIT ?"""  # noqa: S608
+        while rows := self._ask(sql, (*values, first, last, _HOURS)):
+            found = [int(row[0]) for row in rows]
+            for begin, end in _runs(found):
+                yield max(since_ms, begin * HOUR_MS), min(until_ms, (end + 1) * HOUR_MS)
+            if ascending:
+                first = found[-1] + 1
+            else:
+                last = found[-1] - 1
 
     def _page(self, which: Filter, limit: int, older: Place | None, newer: Place | None) -> list[Row]:
         parts = self._parts(which.since_ms or 0, which.until_ms or 0)
@@ -285,11 +307,12 @@ class SqlIndex(ABC):
         kept = self._kept(which)
         since_ms, until_ms = kept.since_ms or 0, kept.until_ms or 0
         first, behind = -(-since_ms // HOUR_MS), until_ms // HOUR_MS
-        hourly = [split.hourly for split in splits if split.hourly is not None]
-        if _raw_only(which) or len(hourly) < len(splits) or first >= behind:
+        counted = _counted_by(which, splits)
+        if counted is None or first >= behind:
             return self._count_rows(kept, splits)
+        sql, values = counted
         counts: dict[tuple[object, ...], tuple[int, int]] = defaultdict(lambda: (0, 0))
-        found = self._count_hours(which, hourly, first, behind)
+        found = self._ask(sql, (*values, first, behind))
         edges = [(since_ms, first * HOUR_MS), (behind * HOUR_MS, until_ms)]
         for since, until in edges:
             if since < until < _FOREVER_MS:
@@ -299,12 +322,6 @@ class SqlIndex(ABC):
             before = counts[tuple(key)]
             counts[tuple(key)] = before[0] + int(attempts), before[1] + int(lines)
         return counts
-
-    def _count_hours(self, which: Filter, splits: Sequence[str], first: int, behind: int) -> list[tuple]:  # type: ignore[type-arg]
-        where, values = _where(replace(which, since_ms=None, until_ms=None), None)
-        sql = f"""SELECT {", ".join(splits)}, sum(attempts), sum(lines) FROM hours
-            WHERE {where} AND hour >= ? AND hour < ? GROUP BY {_ordinals(splits)}"""  # noqa: S608
-        return self._ask(sql, (*values, first, behind))
 
     def _count_rows(self, which: Filter, splits: Sequence[_Split]) -> Mapping[tuple, tuple[int, int]]:  # type: ignore[type-arg]
         counts: dict[tuple[object, ...], tuple[int, int]] = defaultdict(lambda: (0, 0))
@@ -325,9 +342,46 @@ class SqlIndex(ABC):
 def _split(by: By) -> _Split:
     if by in _TIMES:
         return _Split(f"time / {_TIMES[by]}", f"hour / {_TIMES[by] // HOUR_MS}")
-    if by in HOURLY:
-        return _Split(f"coalesce(\"{by}\", '')", f'"{by}"')
-    return _Split(f"coalesce(\"{by}\", '')", None)
+    return _Split(f"coalesce(\"{by}\", '')", f'"{by}"' if by in HOURLY else "value" if by in SINGLE else None, by.value)
+
+
+def _counted_by(which: Filter, splits: Sequence[_Split]) -> tuple[str, list[Value]] | None:
+    """The question to the counts by the hour, to be completed with the first hour and that behind the last.
+
+    None where they cannot tell: `hours` knows its columns together, `singles` one column by itself.
+    """
+    hourly = [split.hourly for split in splits if split.hourly is not None]
+    if len(hourly) < len(splits) or _by_index(which):
+        return None
+    narrow = {column: getattr(which, column) for column in (*_HOURLY_FILTERS, *SINGLE)}
+    narrow = {column: value for column, value in narrow.items() if value is not None}
+    columns = {*narrow, *(split.column for split in splits if split.column is not None)}
+    if columns <= set(HOURLY):
+        table, where, values = "hours", [f'"{column}" = ?' for column in narrow], list(narrow.values())
+    elif len(columns) == 1:
+        (column,) = columns
+        table, where, values = "singles", ["what = ?", *("value = ?" for _ in narrow)], [column, *narrow.values()]
+    else:
+        return None
+    condition = " AND ".join([*where, "hour >= ?", "hour < ?"])
+    sql = f"""SELECT {", ".join(hourly)}, sum(attempts), sum(lines) FROM {table}
+        WHERE {condition} GROUP BY {_ordinals(splits)}"""  # noqa: S608
+    return sql, values
+
+
+def _hours_with(which: Filter) -> list[tuple[str, list[Value]]]:
+    """Questions for the hours in which there is what narrows, with their values; none where nothing of that does."""
+    asked: list[tuple[str, list[Value]]] = []
+    narrow = {column: getattr(which, column) for column in _HOURLY_FILTERS if getattr(which, column) is not None}
+    if narrow:
+        where = " AND ".join(f'"{column}" = ?' for column in narrow)
+        asked.append((f"SELECT DISTINCT hour FROM hours WHERE {where}", list(narrow.values())))  # noqa: S608
+    asked += [
+        ("SELECT hour FROM singles WHERE what = ? AND value = ?", [column, getattr(which, column)])
+        for column in SINGLE
+        if getattr(which, column) is not None
+    ]
+    return asked
 
 
 def _period(by: By, number: int) -> str:
@@ -336,9 +390,9 @@ def _period(by: By, number: int) -> str:
     return text[:10] if by is By.DAY else f"{text[:13]}:00Z"
 
 
-def _raw_only(which: Filter) -> bool:
-    """Whether something narrows that `hours` does not know."""
-    return which.name is not None or any(getattr(which, column) is not None for column in _OTHER_FILTERS)
+def _by_index(which: Filter) -> bool:
+    """Whether something narrows that the counts do not know, and that `attempts` has an index for."""
+    return which.name is not None or any(getattr(which, column) is not None for column in _INDEXED_FILTERS)
 
 
 def _where(which: Filter, names: Sequence[str] | None, table: str = "") -> tuple[str, tuple[Value, ...]]:
@@ -351,7 +405,7 @@ def _where(which: Filter, names: Sequence[str] | None, table: str = "") -> tuple
     if which.until_ms is not None:
         parts.append("time < ?")
         values.append(which.until_ms)
-    for column in (*_HOURLY_FILTERS, *_OTHER_FILTERS):
+    for column in (*_HOURLY_FILTERS, *SINGLE, *_INDEXED_FILTERS):
         if (value := getattr(which, column)) is not None:
             parts.append(f'{table}"{column}" = ?')
             values.append(value)
@@ -401,6 +455,11 @@ def _runs(hours: Iterable[int]) -> Iterator[tuple[int, int]]:
         run.append(hour)
     if run:
         yield min(run), max(run)
+
+
+def _same(one: str, other: str) -> str:
+    """The condition that two tables speak of one incident."""
+    return " AND ".join(f"{one}.{column} = {other}.{column}" for column in SUBJECT)
 
 
 def _fold(row: Sequence) -> Fold:  # type: ignore[type-arg]

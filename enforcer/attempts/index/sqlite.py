@@ -21,15 +21,14 @@ from enforcer.attempts.index.follow import STALE, Follower
 from enforcer.attempts.index.schema import (
     BESIDE,
     COLUMNS,
+    COUNTS,
     EVENTS,
     FOLDED_ROWS,
     FOLDS,
     HOUR_MS,
-    HOURS,
     INDEXES,
     MARKS,
     PLACE,
-    TOTALS,
     create,
 )
 from enforcer.attempts.index.sql import Ask, SqlIndex
@@ -43,7 +42,7 @@ _TIME = list(COLUMNS).index("time")
 # One entry a version: what brings a file from the version before to this one. A file of another line of versions,
 # and one that is newer than this program, is made again.
 _MAIN: tuple[tuple[str, ...], ...] = (
-    (*(create(table) + " STRICT" for table in (TOTALS, HOURS, FOLDS, MARKS, EVENTS)), *BESIDE, *PLACE),
+    (*(f"{create(table)} STRICT, WITHOUT ROWID" for table in (*COUNTS, MARKS, EVENTS)), *BESIDE, *PLACE),
 )
 _PART: tuple[tuple[str, ...], ...] = (
     (
@@ -169,10 +168,13 @@ class SqliteWriter(SqliteIndex, Follower):
                 for path in _months(self._path.parent):
                     if old_ms < _end_ms(path) <= floor_ms:
                         self._subtract(path)
-                self._db.execute("DELETE FROM hours WHERE hour < ?", (floor_ms // HOUR_MS,))
+                for table in ("hours", "singles"):
+                    self._db.execute(f"DELETE FROM {table} WHERE hour < ?", (floor_ms // HOUR_MS,))  # noqa: S608
                 self._db.execute("DELETE FROM events WHERE time < ?", (floor_ms,))
                 self._db.execute("DELETE FROM folds WHERE last < ? OR lines <= 0", (floor_ms,))
-                self._db.execute("UPDATE folds SET first = ? WHERE first < ?", (floor_ms, floor_ms))
+                self._db.execute("DELETE FROM pairs WHERE last < ?", (floor_ms,))
+                for table in ("folds", "pairs"):
+                    self._db.execute(f"UPDATE {table} SET first = ? WHERE first < ?", (floor_ms, floor_ms))  # noqa: S608
                 self._db.execute("UPDATE place SET floor = max(floor, ?)", (floor_ms,))
             for path in _months(self._path.parent):
                 if _end_ms(path) <= floor_ms:
@@ -208,9 +210,9 @@ class SqliteWriter(SqliteIndex, Follower):
             with _transaction(db):
                 db.executemany(_INSERT, rows)
         with _transaction(self._db):
-            self._db.executemany(TOTALS.upsert(), [(*key, n) for key, n in batch.totals.items()])
-            self._db.executemany(HOURS.upsert(), [(*key, *numbers) for key, numbers in batch.hours.items()])
-            self._db.executemany(FOLDS.upsert(), [(*key, *numbers) for key, numbers in batch.folds.items()])
+            counts = batch.counts()
+            for table in COUNTS:
+                self._db.executemany(table.upsert(), counts[table.name])
             self._db.executemany(EVENTS.upsert(), batch.events)
             self._db.executemany(MARKS.upsert(), batch.marks)
             self._db.execute(

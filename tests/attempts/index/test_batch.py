@@ -41,10 +41,25 @@ def test_counts_of_a_batch_are_added_up_by_their_keys() -> None:
     assert dict(made.totals) == {("chat", "dns", "blocked", "radius"): 6, ("chat", "dns", "blocked", "unknown"): 9}
     assert sorted(made.hours.values()) == [[1, 1], [5, 2], [9, 1]]
     assert {key[0] for key in made.hours} == {NOON_MS // HOUR_MS, NOON_MS // HOUR_MS + 1}
-    assert {key[:4]: value[1:3] for key, value in made.folds.items()} == {
+    assert {key[:4]: value[:2] for key, value in made.folds.items()} == {
         ("dev-1", "", "", "chat"): (6, 3),
         ("", "lab", "192.0.2.1", "chat"): (9, 1),
     }
+
+
+def test_rows_of_counts_come_in_one_order() -> None:
+    counts = batch(attempt(1, count=2), attempt(0, count=3, device="dev-1")).counts()
+    hour = NOON_MS // HOUR_MS
+    assert counts["pairs"] == [
+        ("", "lab", "192.0.2.1", "chat", "", NOON_MS + HOUR_MS, NOON_MS + HOUR_MS + 5),
+        ("dev-1", "", "", "chat", "team", NOON_MS, NOON_MS + 5),
+    ]
+    assert counts["singles"] == [
+        ("group", "", hour + 1, 2, 1),
+        ("group", "team", hour, 3, 1),
+        ("rule", "chat/suffix/chat.test", hour, 3, 1),
+        ("rule", "chat/suffix/chat.test", hour + 1, 2, 1),
+    ]
 
 
 def test_other_kinds_of_lines_are_passed_over() -> None:

@@ -2,10 +2,10 @@ import sqlite3
 
 import pytest
 
-from enforcer.attempts.index.schema import EVENTS, FOLDS, HOURS, MARKS, TOTALS, Table, create
+from enforcer.attempts.index.schema import COUNTS, EVENTS, MARKS, Table, create
 
 
-@pytest.mark.parametrize("table", [TOTALS, HOURS, FOLDS, MARKS, EVENTS])
+@pytest.mark.parametrize("table", [*COUNTS, MARKS, EVENTS])
 def test_a_row_is_added_to_what_is_there_of_its_key(table: Table) -> None:
     db = sqlite3.connect(":memory:")
     db.execute(create(table))
@@ -17,7 +17,9 @@ def test_a_row_is_added_to_what_is_there_of_its_key(table: Table) -> None:
     expected = {
         "totals": {"attempts": 8},
         "hours": {"attempts": 8, "lines": 8},
-        "folds": {"group": 5, "attempts": 8, "lines": 8, "first": 3, "last": 5},
+        "singles": {"attempts": 8, "lines": 8},
+        "pairs": {"group": 5, "first": 3, "last": 5},
+        "folds": {"attempts": 8, "lines": 8, "first": 3, "last": 5},
         "marks": dict.fromkeys(MARKS.numbers, 3),
         "events": {**dict.fromkeys(EVENTS.numbers, 5), "id": 3},
     }
