@@ -25,7 +25,8 @@ from enforcer.wire import dns, dnswrite
 from enforcer.wire.dnscodes import RRClass, RRType
 from enforcer.wire.name import Name
 
-FIRST_S = 5.0  # after the start, when workers have begun to answer
+FIRST_S = 5.0  # after the start, and after a failure
+GRACE_S = 30.0  # after the start, within which workers may not answer yet
 TIMEOUT_S = 3.0
 
 _EDE = 15  # the option (RFC 8914 §2)
@@ -55,7 +56,8 @@ class Probes(Part):
         while True:
             if self._every_s:
                 await self.probe()
-            await asyncio.sleep(self._every_s or FIRST_S)
+            well = self._every_s and self._success and all(self._success.values())
+            await asyncio.sleep(self._every_s if well else FIRST_S)
 
     @override
     def follow(self, config: Config) -> None:
@@ -98,11 +100,15 @@ class Probes(Part):
         for (door, service, _), refused in zip(keys, found, strict=True):
             key = door.transport.word, service
             results[key] = results.get(key, True) and refused
+        now_s = self._now().timestamp()
+        if not self._success and not all(results.values()) and now_s - self._begun_s < GRACE_S:
+            return
         for key, success in results.items():
             if success:
-                self._last[key] = self._now().timestamp()
+                self._last[key] = now_s
             if success != self._success.get(key, True):
-                _log.warning("probe event=%s transport=%s service=%s", "passed" if success else "failed", *key)
+                level = logging.INFO if success else logging.WARNING
+                _log.log(level, "probe event=%s transport=%s service=%s", "passed" if success else "failed", *key)
         self._success = results
 
     async def _is_refused(self, door: Door, name: Name) -> bool:

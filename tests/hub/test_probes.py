@@ -92,6 +92,16 @@ def test_one_that_is_answered_or_not_at_all_is_none_and_the_time_stays(site: Sit
     assert list(site.part.problems()) == []
 
 
+def test_workers_that_do_not_answer_yet_are_no_problem_right_after_the_start(site: Site) -> None:
+    site.policy = None
+    site.desk.now_ms += 29_000
+    assert site.probe()[SUCCESS] == dict.fromkeys(BOTH, 0)
+    assert list(site.part.problems()) == []
+    site.desk.now_ms += 1000
+    site.probe()
+    assert list(site.part.problems()) == ["chat is not refused over tcp", "chat is not refused over udp"]
+
+
 def test_another_code_than_ours_is_no_success(site: Site) -> None:
     config = site.desk.config
     ede = config.resolver.ede.model_copy(update={"code": 17})
