@@ -41,6 +41,19 @@ class Figure:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A session, lease or tunnel of a device. since_ms, last_ms: None where the source does not say."""
+
+    realm: str
+    addresses: tuple[str, ...]
+    group: str | None
+    source: str
+    state: str
+    since_ms: int | None
+    last_ms: int | None
+
+
 class Desk:
     """The hub, as the console knows it. Its methods block, and raise Unavailable when the hub does not answer."""
 
@@ -60,9 +73,10 @@ class Desk:
             for sample in family.samples
         ]
 
-    def device(self, device: str) -> Mapping[str, object]:
-        """What the hub knows of a device now. Raises EnforcerError for one that it has not heard of."""
-        return self._ask({"op": "device", "device": device})
+    def holdings(self, device: str) -> Sequence[Holding]:
+        """Which addresses a device has now, and how that is known."""
+        found = self._ask({"op": "sessions", "device": device}).get("sessions")
+        return [_holding(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
     def mark(self, subject: Subject, service: str, state: Review, note: str, person: Person) -> None:
         """Put a mark into the chain. Raises EnforcerError with the hub's words when it says no."""
@@ -112,3 +126,20 @@ class Desk:
     def resume(self, realm: str, person: Person) -> None:
         """End a pause."""
         self._ask({"op": "resume", "realm": realm, "who": person.name})
+
+
+def _holding(told: Mapping[str, object]) -> Holding:
+    """One of the sessions that the hub tells of."""
+    addresses, group = told.get("addresses"), told.get("group")
+    since_ms, last_ms = (
+        value if isinstance(value, int) else None for value in (told.get("since_ms"), told.get("last_ms"))
+    )
+    return Holding(
+        realm=str(told.get("realm")),
+        addresses=tuple(map(str, addresses)) if isinstance(addresses, list) else (),
+        group=None if group is None else str(group),
+        source=str(told.get("source")),
+        state=str(told.get("state")),
+        since_ms=since_ms,
+        last_ms=last_ms,
+    )

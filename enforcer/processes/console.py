@@ -4,15 +4,15 @@ import asyncio
 import logging
 import signal
 import urllib.request
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from enforcer.attempts.index import Index
-from enforcer.attempts.index.sqlite import SqliteIndex
+from enforcer.attempts.index.open import SQLITE, open_reader
 from enforcer.config.load import load
 from enforcer.config.model import Config
 from enforcer.config.values import Endpoint
@@ -33,6 +33,7 @@ from enforcer.processes.clock import utc_now
 from enforcer.processes.sockets import tcp_socket
 
 UPKEEP_S = 2.0
+IDLE_READERS = 8
 _SCRAPE_S = 10.0
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ class ConsoleProcess:
         self._accepted = Accepted(config)
         self._folders = Folders(config.data_dir)
         self._policies = Policies(self._folders)
+        where, file = config.attempts.index, self._folders.index_file
+        self._readers = Readers(lambda: open_reader(where, file), 0 if where == SQLITE else IDLE_READERS)
         self._certificate: Certificate | None = None
         self._desk: Desk | None = None
         self._apps: list[tuple[Endpoint, ASGIApp]] = []
@@ -89,6 +92,7 @@ class ConsoleProcess:
                 upkeep.cancel()
                 for server in servers:
                     server.should_exit = True
+        self._readers.close()
 
     async def _upkeep(self) -> None:
         while True:
@@ -119,7 +123,40 @@ class ConsoleProcess:
         )
 
     def _index(self) -> AbstractContextManager[Index]:
-        return closing(SqliteIndex(self._folders.index / "attempts.sqlite"))
+        return self._readers.borrow()
+
+
+class Readers:
+    """Reading ends of the index, one a request. keep: how many stay open for the next ones.
+
+    A SQLite file costs nothing to open, and may have been moved aside; a connection to a database costs milliseconds.
+    """
+
+    def __init__(self, make: Callable[[], Index], keep: int) -> None:
+        self._make, self._keep = make, keep
+        self._idle: list[Index] = []
+
+    @contextmanager
+    def borrow(self) -> Iterator[Index]:
+        """A reading end of one's own. Raises Unavailable."""
+        try:
+            index = self._idle.pop()
+        except IndexError:
+            index = self._make()
+        sound = False
+        try:
+            yield index
+            sound = True
+        finally:
+            if sound and len(self._idle) < self._keep:
+                self._idle.append(index)
+            else:
+                index.close()
+
+    def close(self) -> None:
+        """Let go of all."""
+        while self._idle:
+            self._idle.pop().close()
 
 
 class Accepted:

@@ -56,6 +56,18 @@ STATUS: Mapping[str, object] = {
     "spool": {"dns-0": {"bytes": 5_000_000, "oldest_s": 0}},
     "pauses": [],
 }
+SESSIONS = [
+    {
+        "device": "dev-1",
+        "group": "field",
+        "realm": "lab",
+        "addresses": ["10.20.0.5/32"],
+        "since_ms": NOON_MS,
+        "last_ms": NOON_MS + 1,
+        "state": "open",
+        "source": "radius",
+    }
+]
 METRICS = """\
 # TYPE enforcer_sink_lag_records gauge
 enforcer_sink_lag_records{sink="siem"} 12
@@ -181,6 +193,8 @@ def make_lab(folder: Path, values: Mapping[str, object], entries: Sequence[Attem
             return STATUS
         if name in {"reload", "pause", "resume"}:
             return {}
+        if name == "sessions":
+            return {"sessions": SESSIONS if request["device"] in {"dev-1", "dev-5"} else []}
         if name not in operations:
             raise EnforcerError(f'"{name}" is no operation')
 

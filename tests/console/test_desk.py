@@ -110,9 +110,29 @@ def test_operations_carry_the_name_of_who_asks() -> None:
     desk.pause("lab", 5, "a test", PERSON)
     desk.resume("lab", PERSON)
     assert desk.status() == {"answer": 1}
-    assert desk.device("dev-1") == {"answer": 1}
     assert [(each["op"], each.get("who")) for each in hub.asked[:3]] == [
         ("reload", "rev"),
         ("pause", "rev"),
         ("resume", "rev"),
     ]
+
+
+def test_what_a_device_holds_is_read_with_what_is_missing() -> None:
+    told: list[object] = [
+        {
+            "device": "dev-1",
+            "group": "field",
+            "realm": "lab",
+            "addresses": ["10.20.0.5/32", "2001:db8::/64"],
+            "since_ms": 1,
+            "last_ms": 2,
+            "state": "open",
+            "source": "radius",
+        },
+        {"realm": "lab", "addresses": None, "since_ms": None, "state": "stale", "source": "lease"},
+        "nonsense",
+    ]
+    session, lease = Desk(lambda _: {"sessions": told}, str).holdings("dev-1")
+    assert (session.addresses, session.group, session.since_ms) == (("10.20.0.5/32", "2001:db8::/64"), "field", 1)
+    assert (lease.addresses, lease.group, lease.last_ms, lease.state) == ((), None, None, "stale")
+    assert Desk(lambda _: {}, str).holdings("dev-1") == []

@@ -15,7 +15,7 @@ from enforcer.config.model import Config
 from enforcer.config.values import parse_endpoint
 from enforcer.errors import Unavailable
 from enforcer.folders import Folders
-from enforcer.processes.console import Accepted, ConsoleProcess, scrape, users_file
+from enforcer.processes.console import Accepted, ConsoleProcess, Readers, scrape, users_file
 from tests.certificates import Authority
 from tests.cli.site import CONFIG, DEVICES, LIST, write_config
 
@@ -107,3 +107,33 @@ def test_the_metrics_of_a_hub_that_is_away_are_unavailable() -> None:
 def test_an_address_of_all_is_asked_at_loopback(listen: str, url: str) -> None:
     with pytest.raises(Unavailable, match=url.replace("[", r"\[")):
         scrape(parse_endpoint(listen))
+
+
+class Reader:
+    """An index as far as borrowing goes."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize(("keep", "made"), [(0, 3), (1, 2)])
+def test_readers_are_kept_for_the_next_request_but_for_broken_ones(keep: int, made: int) -> None:
+    found: list[Reader] = []
+
+    def make() -> Reader:
+        found.append(Reader())
+        return found[-1]
+
+    readers = Readers(make, keep)  # type: ignore[arg-type]
+    with readers.borrow():
+        pass
+    with pytest.raises(Unavailable), readers.borrow():
+        raise Unavailable("gone")
+    with readers.borrow():
+        pass
+    assert len(found) == made
+    readers.close()
+    assert [each.closed for each in found] == [1] * made

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enforcer.attempts.incidents import incidents
 from enforcer.attempts.index import By, Filter
 from enforcer.console.charts import Lanes, Tick, lanes
+from enforcer.console.desk import Holding
 from enforcer.console.pages.attempts import Row, rows_of
 from enforcer.console.pages.common import days_left, incident_path, series_of, titles_of
 from enforcer.console.site import Ask, Missing
@@ -27,20 +28,22 @@ def view(ask: Ask) -> Mapping[str, object]:
             "sources": index.stats(By.SOURCE, which),
             "found": incidents(index, which, limit=_INCIDENTS),
         }
-    known, trouble = _known(ask, device)
+    holdings, trouble = _held(ask, device)
+    group = rows[0].attempt.owner.group if rows else holdings[0].group if holdings else None
     exemptions = [
         (each, days_left(each.until, ask.now))
         for each in ask.site.config().policy.exemptions
-        if each.device == device or (each.group is not None and rows and each.group == rows[0].attempt.owner.group)
+        if each.device == device or (each.group is not None and each.group == group)
     ]
-    if not rows and not known:
+    if not rows and not holdings:
         raise Missing("no such device")
     return facts | {
         "here": "attempts",
         "device": device,
         "rows": rows,
         "chart": _chart(ask, rows),
-        "known": known,
+        "group": group,
+        "holdings": holdings,
         "trouble": trouble,
         "exemptions": exemptions,
         "path": incident_path,
@@ -48,12 +51,12 @@ def view(ask: Ask) -> Mapping[str, object]:
     }
 
 
-def _known(ask: Ask, device: str) -> tuple[Mapping[str, object], str | None]:
-    """What the hub says of it; nothing, and why, where it does not answer."""
+def _held(ask: Ask, device: str) -> tuple[Sequence[Holding], str | None]:
+    """Its addresses as the hub knows them now; none, and why, where it does not answer."""
     try:
-        return ask.site.desk.device(device), None
+        return ask.site.desk.holdings(device), None
     except EnforcerError as error:
-        return {}, str(error)
+        return (), str(error)
 
 
 def _chart(ask: Ask, rows: Sequence[Row]) -> Lanes:

@@ -26,6 +26,14 @@ def test_exemptions_of_its_group_are_shown(lab: Lab) -> None:
     assert "malware laboratory (128 days)" in lab.client().get("/devices/dev-7").text
 
 
+def test_sessions_are_what_the_hub_knows_now(shared: TestClient) -> None:
+    page = shared.get("/devices/dev-5").text
+    assert "10.20.0.5/32" in page
+    assert "RADIUS accounting" in page
+    assert "field" in page
+    assert "No session is known now." in shared.get("/devices/dev-2").text
+
+
 def test_a_device_that_nobody_knows_is_not_found(shared: TestClient) -> None:
     assert shared.get("/devices/dev-9").status_code == 404
 
