@@ -73,6 +73,7 @@ class Proxy:
     def tick(self, now_ms: int) -> None:
         """Let the spool age; judge again where a pause or a grant has ended."""
         self._spool.tick(now_ms)
+        self.door.wake()
         now = utc_now()
         if self.door.changes(self._judged_at, now):
             self._judge_again()

@@ -14,13 +14,14 @@ from ipaddress import IPv6Address, ip_address
 from mitmproxy import ctx
 from mitmproxy.connection import Client
 from mitmproxy.exceptions import AddonHalt
-from mitmproxy.proxy import layer, server_hooks
+from mitmproxy.proxy import commands, events, layer, server_hooks
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.quic import QuicTlsData
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.mode_specs import UpstreamMode
 from mitmproxy.tls import TlsData
+from mitmproxy.utils import asyncio_utils
 
 from enforcer.policy.rules import Transport
 from enforcer.policy.verdict import Address
@@ -160,6 +161,7 @@ class Enforcer:
         )
         made.end = lambda: self._cut(client)
         made.reset = lambda: self._make_reset(client)
+        made.wake = lambda: self._wake(client, made)
         return made
 
     async def _allowed(self, flow: Flow, host: str, port: int, client: Client) -> tuple[str, int] | None:
@@ -188,6 +190,16 @@ class Enforcer:
         )
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def _wake(self, client: Client, flow: Flow) -> None:
+        """Tell a connection's layer that time has passed, if it is still waiting for that."""
+        handler = self._handler(client)
+
+        async def tell() -> None:
+            if handler is not None and self._door().woken(flow):
+                await handler.server_event(events.Wakeup(commands.RequestWakeup(0)))
+
+        self._telling = asyncio_utils.create_task(tell(), name="wake", keep_ref=True)
 
     def _cut(self, client: Client) -> None:
         """End a connection that passed."""

@@ -81,7 +81,7 @@ class Flow:
 
     address, port: where it goes; None while only a name, or nothing, is known of it. seen: what it showed when it was
     let through; None before. reached: the address that its name led to. refused: why it was not connected there.
-    end: closes it at once. reset: makes the close that follows one by RST.
+    end: closes it at once. reset: makes the close that follows one by RST. wake: tells its layer that time has passed.
     """
 
     ip: Address
@@ -95,6 +95,7 @@ class Flow:
     refused: Decision | None = None
     end: Callable[[], None] | None = field(default=None, repr=False)
     reset: Callable[[], None] | None = field(default=None, repr=False)
+    wake: Callable[[], None] | None = field(default=None, repr=False)
 
 
 class Door:
@@ -109,6 +110,7 @@ class Door:
         self._titles: Mapping[str, Title] = MappingProxyType({})
         self._clients = Clients()
         self._inside: set[Flow] = set()
+        self._waiting: dict[Flow, float] = {}
         self._by_client: Counter[Address] = Counter()
         self._counts = {
             (layer, verdict): word("proxy_connections", layer, verdict) for layer in CONNECTIONS for verdict in VERDICTS
@@ -155,16 +157,33 @@ class Door:
         if flow not in self._inside:
             return
         self._inside.discard(flow)
+        self._waiting.pop(flow, None)
         self._by_client[flow.ip] -= 1
         if not self._by_client[flow.ip]:
             del self._by_client[flow.ip]
         self._words[self._active] = len(self._inside)
+
+    def wait(self, flow: Flow, seconds: float) -> None:
+        """Wake the flow's layer when so many seconds have passed, unless it is judged before."""
+        self._waiting[flow] = self._steady() + seconds
+
+    def wake(self) -> None:
+        """Once a second: wake whom the time has come for."""
+        now = self._steady()
+        for flow in [flow for flow, due in self._waiting.items() if due <= now]:
+            if flow.wake is not None:
+                flow.wake()
+
+    def woken(self, flow: Flow) -> bool:
+        """Whether a flow still waits, and from now on no more."""
+        return self._waiting.pop(flow, None) is not None
 
     # Judging
 
     def first(self, flow: Flow, seen: Seen) -> Decision:
         """What becomes of a connection that shows this. Each block and each observed one is recorded, once."""
         began = self._steady()
+        self._waiting.pop(flow, None)
         decision, verdict = self._decide(flow, seen)
         if decision.how is How.PASS:
             flow.seen = seen
@@ -175,6 +194,7 @@ class Door:
 
     def request(self, flow: Flow, seen: Seen) -> Decision:
         """The same for a further request on a connection that passed; it is counted only if it does not pass."""
+        self._waiting.pop(flow, None)
         decision, verdict = self._decide(flow, seen)
         if verdict != "allowed":
             self._count(seen.layer.value, verdict)

@@ -70,6 +70,7 @@ class Engine:
         self._master.addons.add(started)
         tasks.create_task(self._master.run())
         await started.event.wait()
+        self._master.addons.remove(started)
         for each in self._listeners.servers:
             if not each.is_running:
                 what = each.last_exception

@@ -37,7 +37,7 @@ class Gate(Guarded):
             else:  # to a client that says nothing; what it says later is judged all the same
                 yield commands.SendData(self.context.client, event.data)
         elif isinstance(event, events.Start):
-            yield commands.RequestWakeup(SILENT_S)
+            self.door.wait(self.flow, SILENT_S)
         elif isinstance(event, events.ConnectionClosed):
             yield from self.shut()
         elif isinstance(event, events.Wakeup):
@@ -74,7 +74,7 @@ class Gate(Guarded):
             return
         self._waited = True
         if self._opening.size and self._held[0][0] < _TEXT:
-            yield commands.RequestWakeup(OPENING_S)
+            self.door.wait(self.flow, OPENING_S)
             return
         decision = self.door.first(self.flow, SILENT)
         if decision.how is not How.PASS:

@@ -1,6 +1,6 @@
 """What `make bench` runs: measures against the budgets and other servers, reports, asserts nothing.
 
-usage: run.py [dns] [service] [policy] [flow] [index]: those named, else all of them
+usage: run.py [dns] [service] [policy] [flow] [index] [proxy]: those named, else all of them
 """
 
 import os
@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 
-from tests.bench import compare, flow, index, policy, service
+from tests.bench import compare, flow, index, policy, proxy, service
 from tests.bench.process import find
 from tests.bench.tables import print_table
 
@@ -23,7 +23,14 @@ def connections() -> None:
     print_table(("the first octets of a connection", "octets", "µs"), flow.main())
 
 
-PARTS = {"dns": compare.main, "service": service.main, "policy": names, "flow": connections, "index": index.main}
+PARTS = {
+    "dns": compare.main,
+    "service": service.main,
+    "policy": names,
+    "flow": connections,
+    "index": index.main,
+    "proxy": proxy.main,
+}
 NEED_LOAD = {"dns", "service"}
 
 

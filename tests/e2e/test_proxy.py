@@ -190,6 +190,11 @@ def test_a_hello_in_pieces_hides_nothing(net: Net, gateway: Service, size: int) 
 def test_servers_that_speak_first_and_other_protocols_pass(net: Net, gateway: Service) -> None:
     assert say(net, b"EHLO phone\r\n".hex(), 25).startswith("got " + b"220 mail.ok.test".hex())
     assert say(net, "00010203", 8080) == "got 00010203"
+    long = (
+        "import socket, time\nsock = socket.create_connection(('198.51.100.10', 8080), 10)\n"
+        "for _ in range(3): sock.sendall(b'\\0ping'); print(sock.recv(9)); time.sleep(1.2)"
+    )
+    assert net.python("phone", long).count("ping") == 3
     quiet = "import socket; print(socket.create_connection(('198.51.100.10', 25), 10).recv(99))"
     assert "220 mail" in net.python("phone", quiet)
 

@@ -148,9 +148,8 @@ class Play:
         return self.tell(events.ConnectionClosed(connection))
 
     def wake(self) -> "Play":
-        """The time that was asked for last has passed."""
-        asked = [each for each in self.given if isinstance(each, commands.RequestWakeup)]
-        return self.tell(events.Wakeup(asked[-1]))
+        """The time has passed that it waits for."""
+        return self.tell(events.Wakeup(commands.RequestWakeup(0)))
 
     def sent(self, connection: Connection) -> bytes:
         return b"".join(c.data for c in self.given if isinstance(c, commands.SendData) and c.connection is connection)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from mitmproxy.connection import Client, Server
 from mitmproxy.exceptions import AddonHalt
-from mitmproxy.proxy import layer
+from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.quic import QuicTlsData
@@ -179,6 +179,30 @@ def test_an_exception_in_a_hook_closes_and_says_nothing_of_the_connection(
     assert "hook event=failed error=RuntimeError at=test_addon.py:" in caplog.text
     assert "secret" not in caplog.text
     assert PHONE not in caplog.text
+
+
+def test_the_layer_of_who_waits_hears_that_time_has_passed(site: Site) -> None:
+    heard: list[events.Event] = []
+
+    async def server_event(event: events.Event) -> None:
+        heard.append(event)
+
+    async def scene() -> None:
+        surroundings = context(flow())
+        made = Enforcer(site.door, lambda: {surroundings.client.id: SimpleNamespace(server_event=server_event)})  # type: ignore[dict-item]
+        made.client_connected(surroundings.client)
+        given = asked(made, surroundings)
+        assert given is not None
+        played = Play(given, surroundings)
+        site.door._steady = lambda: 2.0
+        site.door.wake()
+        await asyncio.sleep(0)
+        played.client(hello("www.ok.test"))
+        site.door.wake()
+        await asyncio.sleep(0)
+
+    asyncio.run(scene())
+    assert [type(each) for each in heard] == [events.Wakeup]
 
 
 def test_without_a_door_nobody_passes() -> None:

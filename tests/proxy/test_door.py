@@ -156,6 +156,27 @@ def test_without_a_policy_nothing_is_decided(site: Site) -> None:
         site.door.first(flow(), CHAT)
 
 
+def test_who_waits_is_woken_once_when_the_time_has_come_and_not_when_it_was_judged_before(site: Site) -> None:
+    steady = [0.0]
+    site.door._steady = lambda: steady[0]
+    woken: list[str] = []
+    waits, judged = flow(), flow()
+    waits.wake = lambda: woken.append(f"waits {site.door.woken(waits)}")
+    judged.wake = lambda: woken.append("judged")
+    for each in (waits, judged):
+        site.door.wait(each, 1.0)
+    site.door.first(judged, NEW)
+    site.door.wake()
+    assert woken == []
+    steady[0] = 1.0
+    site.door.wake()
+    site.door.wake()
+    assert woken == ["waits True"]
+    site.door.wait(waits, 1.0)
+    site.door.leave(waits)
+    assert not site.door.woken(judged)
+
+
 def test_how_many_there_are_is_known(site: Site) -> None:
     made, _ = inside(site)
     assert site.counters.words[word("proxy_active_connections")] == 1

@@ -1,0 +1,374 @@
+"""One proxy worker beside HAProxy, Squid and mitmdump: connections a second, CPU for each, throughput, idle memory.
+
+All of them get what the kernel redirects to them, judge by the name in the ClientHello, and run on one core; the
+clients and the server have the other. Everything happens in a network namespace that this makes.
+"""
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from tests.bench.process import MEASURED, OTHER, Running, enforcer, find, free_port, pinned, started
+from tests.bench.tables import print_table
+
+ROUNDS = 3
+ROUND_S = 1.5
+INFLIGHT = 64
+IDLE = 500
+SERVER, CLIENTS = "198.51.100.10", "192.0.2.8"
+NAMES = {"passed": "www.passed.example", "banned": "chat.banned.example"}
+REFERENCE = "mitmdump"
+COLUMNS = (
+    "passed/s", f"of {REFERENCE}", "µs each", "p99 ms", "banned/s", f"of {REFERENCE}", "blocked", "MB/s",
+    "MB/1,000 idle",
+)  # fmt: skip
+_INSIDE = "ENFORCER_BENCH_INSIDE"
+_SOURCE = Path(__file__).with_name("connections.c")
+
+LIST = """\
+service: chat
+ban: bench
+title: {en: Chat, fr: Clavardage}
+vendor: Example
+version: 2026.11.1
+sources: {B: bench}
+rules:
+  - {suffix: banned.example, part: all, evidence: app, confidence: single, source: B, seen: 2026}
+"""
+ADDON = """\
+kill = set()
+
+
+def tls_clienthello(data):
+    data.ignore_connection = True
+    if (data.client_hello.sni or "").endswith(".banned.example"):
+        kill.add(data.context.client.id)
+
+
+def server_connect(data):
+    if data.client.id in kill:
+        kill.discard(data.client.id)
+        data.server.error = "banned"
+"""
+HAPROXY = """\
+global
+  nbthread 1
+  maxconn 8000
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 10m
+  timeout server 10m
+frontend tls
+  bind 127.0.0.1:{port}
+  tcp-request inspect-delay 5s
+  tcp-request content reject if {{ req.ssl_hello_type 1 }} {{ req.ssl_sni -m end -i .banned.example }}
+  tcp-request content accept if {{ req.ssl_hello_type 1 }}
+  default_backend server
+backend server
+  server server {server}:443
+"""
+SQUID = """\
+https_port 127.0.0.1:{port} intercept ssl-bump tls-cert={folder}/ca.pem tls-key={folder}/ca.key
+http_port 127.0.0.1:{other}
+acl banned ssl::server_name .banned.example
+acl step1 at_step SslBump1
+ssl_bump peek step1
+ssl_bump terminate banned
+ssl_bump splice all
+http_access allow all
+hosts_file {folder}/hosts
+cache deny all
+cache_mem 8 MB
+memory_pools off
+access_log none
+cache_log {folder}/cache.log
+cache_store_log none
+pid_filename {folder}/squid.pid
+coredump_dir {folder}
+sslcrtd_program {helper} -s {folder}/ssl_db -M 4MB
+sslcrtd_children 1 startup=1
+pinger_enable off
+max_filedescriptors 16384
+shutdown_lifetime 0 seconds
+"""
+
+
+@dataclass(slots=True)
+class Peer:
+    """A proxy that runs. processes: what is measured."""
+
+    name: str
+    port: int
+    process: Running
+    passed: list[float] = field(default_factory=list)
+    each_us: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+    banned: list[float] = field(default_factory=list)
+    let_through: int = 0
+    bulk: list[float] = field(default_factory=list)
+    idle: float = 0.0
+
+
+def main() -> None:
+    """Measure, and print a table; in a network namespace of its own."""
+    missing = [tool for tool in ("gcc", "nft", "ip", "unshare", "sysctl") if find(tool) is None]
+    if missing or os.geteuid() != 0:
+        print(f"left out: it needs root, and {', '.join(missing) or 'nothing else'}")
+    elif os.environ.get(_INSIDE):
+        _measured()
+    else:
+        command = ["unshare", "--net", sys.executable, "-m", "tests.bench.run", "proxy"]
+        done = subprocess.run(command, env={**os.environ, _INSIDE: "1"}, stdout=subprocess.PIPE, text=True, check=False)
+        print(done.stdout.partition("== proxy\n")[2].strip() or "it could not be measured")
+
+
+def _measured() -> None:
+    _network()
+    with TemporaryDirectory(prefix="enforcer-bench-") as name, ExitStack() as stack:
+        folder = Path(name)
+        program = folder / "connections"
+        subprocess.run(["gcc", "-O2", "-o", program, _SOURCE], check=True)
+        hellos = {kind: _hello(folder / kind, host) for kind, host in NAMES.items()}
+        server = stack.enter_context(started([str(program), "serve", SERVER, "443"], folder / "server", OTHER))
+        _wait(lambda: "ready" in server.output.read_text(), "the server")
+        direct = Peer("no proxy", 0, server)
+        running = [direct, *_start(folder, stack)]
+        for number in range(ROUNDS + 1):
+            for peer in running:
+                _round(peer, program, hellos, warm=number == 0)
+        for peer in running:
+            _hold(peer, program, hellos["passed"])
+    print(
+        f"The middle of {ROUNDS} rounds of {ROUND_S:g} s, {INFLIGHT} connections at once, ClientHello of "
+        f"{len(_octets(NAMES['passed']))} octets, 1,200 octets back, no cryptography; proxies on core {MEASURED}, "
+        f"clients and server on core {OTHER}"
+    )
+    reference = next((peer for peer in running if peer.name == REFERENCE), None)
+    print_table(("", *COLUMNS), [_row(peer, reference) for peer in running])
+
+
+def _row(peer: Peer, reference: Peer | None) -> Sequence[str]:
+    passed, banned = median(peer.passed), median(peer.banned)
+    times = [
+        f"{ours / median(theirs):.1f} x" if theirs else "-"
+        for ours, theirs in (
+            (passed, reference.passed if reference else []),
+            (banned, reference.banned if reference else []),
+        )
+    ]
+    is_proxy = peer.port != 0
+    return (
+        peer.name,
+        f"{passed:,.0f}",
+        times[0],
+        f"{median(peer.each_us):,.0f}" if is_proxy else "-",
+        f"{median(peer.p99_ms):.1f}",
+        f"{banned:,.0f}" if is_proxy else "-",
+        times[1] if is_proxy else "-",
+        ("all" if not peer.let_through else f"not {peer.let_through:,}") if is_proxy else "-",
+        f"{median(peer.bulk):,.0f}",
+        f"{peer.idle:.1f}" if is_proxy else "-",
+    )
+
+
+def _network() -> None:
+    """Addresses of documentation on loopback; short memories for what was closed."""
+    addresses = [SERVER, *(f"192.0.2.{last}" for last in range(8, 16))]
+    for command in (
+        ("ip", "link", "set", "lo", "up"),
+        *(("ip", "address", "add", f"{address}/32", "dev", "lo") for address in addresses),
+        (
+            "sysctl",
+            "-qw",
+            "net.ipv4.ip_local_port_range=1024 65535",
+            "net.ipv4.tcp_tw_reuse=1",
+            "net.core.somaxconn=8192",
+        ),
+    ):
+        subprocess.run(command, check=True)
+    _redirect(0)
+    for state in ("time_wait", "close", "last_ack", "fin_wait", "close_wait"):
+        path = Path(f"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_{state}")
+        if path.exists():
+            path.write_text("1")
+
+
+def _redirect(port: int) -> None:
+    """Redirect what the clients send to a port of loopback; 0: nowhere."""
+    rule = f"ip saddr 192.0.2.8/29 tcp dport 443 redirect to :{port}" if port else ""
+    text = (
+        "table ip bench\ndelete table ip bench\n"
+        f"table ip bench {{\n chain out {{\n type nat hook output priority -100\n {rule}\n }}\n}}\n"
+    )
+    subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True)
+
+
+def _start(folder: Path, stack: ExitStack) -> Iterator[Peer]:
+    """Every proxy that is installed, and then ours."""
+    for name, tool, make in (
+        ("HAProxy", "haproxy", _haproxy),
+        ("Squid", "squid", _squid),
+        (REFERENCE, str(Path(sys.executable).with_name("mitmdump")), _mitmdump),
+        ("mitmdump, lazy", str(Path(sys.executable).with_name("mitmdump")), _mitmdump_lazy),
+    ):
+        path = find(tool)
+        if path is None:
+            print(f"{name}: not installed, left out")
+            continue
+        own = folder / name.replace(", ", "-")
+        own.mkdir()
+        own.chmod(0o755)
+        port = free_port()
+        try:
+            process = stack.enter_context(started(make(own, path, port), own / "output", MEASURED))
+            _wait(lambda port=port: _listens(port), name)  # type: ignore[misc]
+        except (TimeoutError, subprocess.CalledProcessError) as error:
+            print(f"{name}: left out ({error})")
+            continue
+        yield Peer(name, port, process)
+    yield _enforcer(folder / "enforcer", stack)
+
+
+def _haproxy(folder: Path, path: str, port: int) -> list[str]:
+    (folder / "haproxy.cfg").write_text(HAPROXY.format(port=port, server=SERVER))
+    return [path, "-db", "-f", str(folder / "haproxy.cfg")]
+
+
+def _squid(folder: Path, path: str, port: int) -> list[str]:
+    subprocess.run(
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=bench -keyout {folder}/ca.key "
+        f"-out {folder}/ca.pem".split(),
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
+    helper = next(Path("/usr").glob("lib*/squid/security_file_certgen"))
+    subprocess.run([helper, "-c", "-s", folder / "ssl_db", "-M", "4MB"], check=True, stdout=subprocess.DEVNULL)
+    (folder / "hosts").write_text("".join(f"{SERVER} {name}\n" for name in NAMES.values()))
+    (folder / "squid.conf").write_text(SQUID.format(port=port, other=free_port(), folder=folder, helper=helper))
+    for each in (folder.parent, folder, *folder.rglob("*")):
+        each.chmod(0o777)  # it gives up root
+    return [path, "-N", "-f", str(folder / "squid.conf")]
+
+
+def _mitmdump(folder: Path, path: str, port: int, *more: str) -> list[str]:
+    (folder / "addon.py").write_text(ADDON)
+    options = ["--mode", f"transparent@127.0.0.1:{port}", "-s", str(folder / "addon.py")]
+    return [path, *options, "--set", f"confdir={folder}", *more]
+
+
+def _mitmdump_lazy(folder: Path, path: str, port: int) -> list[str]:
+    return _mitmdump(folder, path, port, "-q", "--set", "connection_strategy=lazy")
+
+
+def _enforcer(folder: Path, stack: ExitStack) -> Peer:
+    folder.mkdir()
+    port, dns = free_port(), free_port()
+    (folder / "bench.yaml").write_text(LIST)
+    config = {
+        "data_dir": "data",
+        "policy": {"lists": ["bench.yaml"], "ban": "bench", "notice": {"monitoring_notice_acknowledged": True}},
+        "realms": [{"name": "bench", "networks": ["192.0.2.0/24"], "listeners": ["dns"]}],
+        "resolver": {
+            "listeners": [{"name": "dns", "udp": f"127.0.0.1:{dns}", "tcp": f"127.0.0.1:{dns}"}],
+            "workers": 1,
+        },
+        "proxy": {"modes": [f"transparent@127.0.0.1:{port}"], "workers": 1, "drain_s": 0},
+        "metrics": {"listen": f"127.0.0.1:{free_port()}"},
+    }
+    path = folder / "enforcer.yaml"
+    path.write_text(json.dumps(config))
+    stack.enter_context(started([*enforcer("hub"), "--config", str(path)], folder / "hub", OTHER))
+    process = stack.enter_context(started([*enforcer("proxy"), "--config", str(path)], folder / "proxy", MEASURED))
+    _wait(lambda: _listens(port), "enforcer")
+    return Peer("enforcer", port, process)
+
+
+def _round(peer: Peer, program: Path, hellos: dict[str, Path], *, warm: bool) -> None:
+    """As many connections as a proxy takes of each kind, and one that is as fast as can be."""
+    _redirect(peer.port)
+    seconds = 0.5 if warm else ROUND_S
+    for kind, hello in hellos.items():
+        if kind == "banned" and not peer.port:
+            peer.banned.append(1.0)
+            continue
+        cpu = peer.process.cpu_s()
+        passed, alerts, others, took, _, p99 = _run(program, "load", hello, f"{seconds}", f"{INFLIGHT}")
+        cpu = peer.process.cpu_s() - cpu
+        if warm:
+            continue
+        if kind == "passed":
+            if alerts or others:
+                print(f"{peer.name}: {alerts + others:.0f} of {passed:.0f} allowed connections did not pass")
+            peer.passed.append(passed / took)
+            peer.each_us.append(cpu / max(passed, 1) * 1e6)
+            peer.p99_ms.append(p99 / 1000)
+        else:
+            peer.banned.append((passed + alerts + others) / took)
+            peer.let_through += round(passed)
+    if not warm:
+        try:
+            octets, took = _run(program, "bulk", hellos["passed"], "1")
+        except RuntimeError as error:
+            print(f"{peer.name}: the long transfer broke off ({error})")
+            octets, took = 0.0, 1.0
+        peer.bulk.append(octets / took / 1e6)
+
+
+def _hold(peer: Peer, program: Path, hello: Path) -> None:
+    """What connections cost in memory on which nothing is said."""
+    if not peer.port:
+        return
+    _redirect(peer.port)
+    before = peer.process.memory()
+    command = pinned([str(program), "hold", SERVER, "443", CLIENTS, str(hello), f"{IDLE}"], OTHER)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holding:
+        assert holding.stdin is not None
+        assert holding.stdout is not None
+        held = int(holding.stdout.readline())
+        time.sleep(0.5)
+        peer.idle = (peer.process.memory() - before) / max(held, 1) / 1000
+        holding.stdin.close()
+
+
+def _run(program: Path, what: str, hello: Path, *more: str) -> list[float]:
+    command = pinned([str(program), what, SERVER, "443", CLIENTS, str(hello), *more], OTHER)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
+    return [float(number) for number in done.stdout.split()]
+
+
+def _octets(name: str) -> bytes:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def _hello(path: Path, name: str) -> Path:
+    path.write_bytes(_octets(name))
+    return path
+
+
+def _listens(port: int) -> bool:
+    """Whether somebody listens on a port, without connecting to it."""
+    wanted = f":{port:04X} "
+    return any(wanted in line and line.split()[3] == "0A" for line in Path("/proc/net/tcp").read_text().splitlines())
+
+
+def _wait(what: Callable[[], bool], whom: str) -> None:
+    until = time.monotonic() + 30
+    while not what():
+        if time.monotonic() > until:
+            raise TimeoutError(f"{whom} is not ready")
+        time.sleep(0.05)
