@@ -20,6 +20,7 @@ from enforcer.proxy.door import Door, Rules
 from enforcer.proxy.engine import Engine
 
 CA = "proxy-ca"
+IDLE_EVERY_S = 30
 AT_ONCE = 500  # flows judged again before others have a turn
 
 
@@ -74,6 +75,8 @@ class Proxy:
         """Let the spool age; judge again where a pause or a grant has ended."""
         self._spool.tick(now_ms)
         self.door.wake()
+        if self._engine is not None and now_ms // 1000 % IDLE_EVERY_S == 0:
+            self._engine.end_idle()
         now = utc_now()
         if self.door.changes(self._judged_at, now):
             self._judge_again()

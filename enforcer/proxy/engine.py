@@ -53,12 +53,14 @@ class Engine:
         silence()
         server.UDP_TIMEOUT = _UDP_IDLE_S
         modes = [*map(own, sockets), *others]
+        self._idle_s = idle_s
         self._master = Master(Options(mode=modes))
         self._master.options.update(tcp_timeout=idle_s, http2=False, http3=False)
         self._addon = Enforcer(door, running_on)
         self._listeners = Listeners(self._addon, {own(mode): bound for mode, bound in sockets.items()})
         self._master.addons.add(self._addon, self._listeners)
         self._master.options.update(connection_strategy="lazy")
+        self._listeners.settle(self._master.options)
         if ca is not None:
             ca.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._master.options.update(confdir=str(ca))
@@ -76,6 +78,10 @@ class Engine:
                 what = each.last_exception
                 why = what.strerror if isinstance(what, OSError) and what.strerror else type(what).__name__
                 raise Unavailable(f'proxy mode "{configured(each.mode.full_spec)}": cannot begin ({why})')
+
+    def end_idle(self) -> None:
+        """Once in a while: close what has been silent for too long."""
+        self._listeners.end_idle(self._idle_s)
 
     async def drain(self, seconds: float) -> None:
         """Accept nobody any more, and give the connections that there are some time."""

@@ -10,11 +10,16 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import mitmproxy_rs
+from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.options import Options
+from mitmproxy.platform.linux import original_addr as original
 from mitmproxy.proxy import events, layer, mode_specs
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_servers import AsyncioServerInstance
 
+from enforcer.proxy.handler import Asked, Handler, Settled
 from enforcer.proxy.layers import Commands, Shut, where
 
 BACKLOG = 4096
@@ -46,8 +51,8 @@ def configured(spec: str) -> str:
     return spec.removeprefix(_OWN)
 
 
-class Layers(Protocol):
-    """Who gives the topmost layers."""
+class Layers(Asked, Protocol):
+    """Who is asked about connections, and gives the topmost layers."""
 
     def gate(self, context: Context) -> layer.Layer:
         """For a destination that is known."""
@@ -84,6 +89,17 @@ class Listeners(Proxyserver):
     def __init__(self, layers: Layers, sockets: Mapping[str, list[socket.socket]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers, self.sockets = layers, sockets
+        self.settled = Settled(Options())
+
+    def settle(self, options: Options) -> None:
+        """Take the options as they are for all connections to come."""
+        self.settled = Settled(options)
+
+    def end_idle(self, seconds: float) -> None:
+        """Close connections on which nothing has been said for so long."""
+        for handler in list(self.connections.values()):
+            if isinstance(handler, Handler):
+                handler.end_if_idle(seconds)
 
 
 class _Shared[M: mode_specs.ProxyMode](AsyncioServerInstance[M]):
@@ -94,6 +110,28 @@ class _Shared[M: mode_specs.ProxyMode](AsyncioServerInstance[M]):
         """Who made this instance."""
         assert isinstance(self.manager, Listeners)  # noqa: S101 (nobody else knows these modes)
         return self.manager
+
+    async def handle_stream(
+        self,
+        reader: asyncio.StreamReader | mitmproxy_rs.Stream,
+        writer: asyncio.StreamWriter | mitmproxy_rs.Stream | None = None,
+    ) -> None:
+        """Carry one connection."""
+        if not isinstance(reader, asyncio.StreamReader) or not isinstance(writer, asyncio.StreamWriter):
+            raise TypeError("our modes listen on sockets alone")
+        listeners = self.listeners
+        handler = Handler(listeners.layers, (reader, writer), ctx.master, listeners.settled, self.mode)
+        context = handler.layer.context
+        if isinstance(self.mode, mode_specs.TransparentMode):
+            try:
+                context.client.sockname = context.server.address = original(writer.get_extra_info("socket"))
+            except OSError as error:  # it was not redirected to us
+                _log.error("flow event=no_destination %s", where(error))
+                writer.close()
+                return
+        handler.layer = self.make_top_layer(context)
+        with listeners.register_connection(context.client.id, handler):
+            await handler.handle_client()
 
     async def listen(self, host: str, port: int) -> list[asyncio.Server]:  # type: ignore[override]  # noqa: ARG002
         """Begin on each of the mode's sockets."""

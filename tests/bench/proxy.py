@@ -21,16 +21,13 @@ from tests.bench.process import MEASURED, OTHER, Running, enforcer, find, free_p
 from tests.bench.tables import print_table
 
 ROUNDS = 3
-ROUND_S = 1.5
+ROUND_S = 1.0
 INFLIGHT = 64
 IDLE = 500
 SERVER, CLIENTS = "198.51.100.10", "192.0.2.8"
 NAMES = {"passed": "www.passed.example", "banned": "chat.banned.example"}
 REFERENCE = "mitmdump"
-COLUMNS = (
-    "passed/s", f"of {REFERENCE}", "µs each", "p99 ms", "banned/s", f"of {REFERENCE}", "blocked", "MB/s",
-    "MB/1,000 idle",
-)  # fmt: skip
+COLUMNS = ("passed/s", "CPU µs", "p99 ms", "times", "banned/s", "CPU µs", "times", "blocked", "MB/s", "MB/1,000 idle")
 _INSIDE = "ENFORCER_BENCH_INSIDE"
 _SOURCE = Path(__file__).with_name("connections.c")
 
@@ -105,15 +102,14 @@ shutdown_lifetime 0 seconds
 
 @dataclass(slots=True)
 class Peer:
-    """A proxy that runs. processes: what is measured."""
+    """A proxy that runs; port: 0 for none. a_second, cpu_us: of each kind of connection, the CPU for one of them."""
 
     name: str
     port: int
     process: Running
-    passed: list[float] = field(default_factory=list)
-    each_us: list[float] = field(default_factory=list)
+    a_second: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in NAMES})
+    cpu_us: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in NAMES})
     p99_ms: list[float] = field(default_factory=list)
-    banned: list[float] = field(default_factory=list)
     let_through: int = 0
     bulk: list[float] = field(default_factory=list)
     idle: float = 0.0
@@ -151,33 +147,29 @@ def _measured() -> None:
     print(
         f"The middle of {ROUNDS} rounds of {ROUND_S:g} s, {INFLIGHT} connections at once, ClientHello of "
         f"{len(_octets(NAMES['passed']))} octets, 1,200 octets back, no cryptography; proxies on core {MEASURED}, "
-        f"clients and server on core {OTHER}"
+        f"clients and server on core {OTHER}; times: connections for each second of CPU, {REFERENCE} is 1"
     )
     reference = next((peer for peer in running if peer.name == REFERENCE), None)
     print_table(("", *COLUMNS), [_row(peer, reference) for peer in running])
 
 
 def _row(peer: Peer, reference: Peer | None) -> Sequence[str]:
-    passed, banned = median(peer.passed), median(peer.banned)
-    times = [
-        f"{ours / median(theirs):.1f} x" if theirs else "-"
-        for ours, theirs in (
-            (passed, reference.passed if reference else []),
-            (banned, reference.banned if reference else []),
-        )
-    ]
-    is_proxy = peer.port != 0
+    cells = [peer.name]
+    for kind in NAMES:
+        if not peer.port and kind == "banned":
+            cells += ["-"] * 3
+            continue
+        cpu = median(peer.cpu_us[kind])
+        cells += [f"{median(peer.a_second[kind]):,.0f}", f"{cpu:,.0f}" if peer.port else "-"]
+        if kind == "passed":
+            cells.append(f"{median(peer.p99_ms):.1f}")
+        cells.append(f"{median(reference.cpu_us[kind]) / cpu:.1f}" if reference and peer.port else "-")
+    blocked = "all" if not peer.let_through else f"not {peer.let_through:,}"
     return (
-        peer.name,
-        f"{passed:,.0f}",
-        times[0],
-        f"{median(peer.each_us):,.0f}" if is_proxy else "-",
-        f"{median(peer.p99_ms):.1f}",
-        f"{banned:,.0f}" if is_proxy else "-",
-        times[1] if is_proxy else "-",
-        ("all" if not peer.let_through else f"not {peer.let_through:,}") if is_proxy else "-",
+        *cells,
+        blocked if peer.port else "-",
         f"{median(peer.bulk):,.0f}",
-        f"{peer.idle:.1f}" if is_proxy else "-",
+        f"{peer.idle:.1f}" if peer.port else "-",
     )
 
 
@@ -299,22 +291,21 @@ def _round(peer: Peer, program: Path, hellos: dict[str, Path], *, warm: bool) ->
     seconds = 0.5 if warm else ROUND_S
     for kind, hello in hellos.items():
         if kind == "banned" and not peer.port:
-            peer.banned.append(1.0)
             continue
         cpu = peer.process.cpu_s()
         passed, alerts, others, took, _, p99 = _run(program, "load", hello, f"{seconds}", f"{INFLIGHT}")
         cpu = peer.process.cpu_s() - cpu
         if warm:
             continue
-        if kind == "passed":
-            if alerts or others:
-                print(f"{peer.name}: {alerts + others:.0f} of {passed:.0f} allowed connections did not pass")
-            peer.passed.append(passed / took)
-            peer.each_us.append(cpu / max(passed, 1) * 1e6)
-            peer.p99_ms.append(p99 / 1000)
-        else:
-            peer.banned.append((passed + alerts + others) / took)
+        over = passed + alerts + others
+        peer.a_second[kind].append(over / took)
+        peer.cpu_us[kind].append(cpu / max(over, 1) * 1e6)
+        if kind == "banned":
             peer.let_through += round(passed)
+            continue
+        peer.p99_ms.append(p99 / 1000)
+        if alerts or others:
+            print(f"{peer.name}: {alerts + others:.0f} of {over:.0f} allowed connections did not pass")
     if not warm:
         try:
             octets, took = _run(program, "bulk", hellos["passed"], "1")

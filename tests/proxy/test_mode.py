@@ -2,10 +2,12 @@ import asyncio
 import socket
 
 import pytest
+from mitmproxy.connection import Client
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from enforcer.proxy.layers import Over, Shut
 from enforcer.proxy.mode import Late, Listeners, configured, own
@@ -17,6 +19,15 @@ class Layers:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+
+    def client_connected(self, client: Client) -> None:
+        """Whoever it is."""
+
+    def client_disconnected(self, client: Client) -> None:
+        """Whoever it was."""
+
+    async def server_connect(self, data: ServerConnectionHookData) -> None:
+        """Wherever it goes."""
 
     def gate(self, context: Context) -> layer.Layer:
         self.asked.append("gate")

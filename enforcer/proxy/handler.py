@@ -1,0 +1,126 @@
+"""mitmproxy's connection handler, told what a gate needs and no more.
+
+The same tasks, layers and hooks; but it calls our addon instead of going through every addon each time, looks at
+options that do not change instead of copying them, and has no task that waits for idleness: whoever says nothing for too
+long is found once in a while.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Literal, Protocol
+
+from mitmproxy.connection import Client
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+from mitmproxy.proxy import commands
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.server import TimeoutWatchdog
+from mitmproxy.proxy.server_hooks import (
+    ClientConnectedHook,
+    ClientDisconnectedHook,
+    ServerConnectedHook,
+    ServerConnectErrorHook,
+    ServerConnectHook,
+    ServerConnectionHookData,
+    ServerDisconnectedHook,
+)
+
+_NOBODY_ASKS = (ServerConnectedHook, ServerConnectErrorHook, ServerDisconnectedHook)
+
+
+class Settled(Options):
+    """Options as they were when the proxy started."""
+
+    def __init__(self, options: Options) -> None:  # not the parent's: nothing here can be set
+        self.__dict__["settled"] = {
+            name: getattr(options, name, None)
+            for name in ("tcp_timeout", "connection_strategy", "proxy_debug", "http2", "http3", "show_ignored_hosts")
+        }
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return self.__dict__["settled"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class Asked(Protocol):
+    """Who is asked about a connection."""
+
+    def client_connected(self, client: Client) -> None:
+        """A connection has come."""
+
+    def client_disconnected(self, client: Client) -> None:
+        """It has ended."""
+
+    async def server_connect(self, data: ServerConnectionHookData) -> None:
+        """Before any connection is made."""
+
+
+class Idle(TimeoutWatchdog):
+    """Remembers when something was said last, in the loop's seconds."""
+
+    def __init__(self) -> None:  # not the parent's: nothing waits here
+        self._now = asyncio.get_running_loop().time
+        self.last_activity = self._now()
+
+    def register_activity(self) -> None:
+        """Something was said."""
+        self.last_activity = self._now()
+
+    async def watch(self) -> None:
+        """Nothing: see `Handler.end_if_idle`."""
+
+    @contextmanager
+    def disarm(self) -> Iterator[None]:
+        """Nothing to disarm."""
+        yield
+
+
+class Handler(ProxyConnectionHandler):
+    """One connection of a client, and those to servers on its behalf."""
+
+    timeout_watchdog: Idle
+
+    def __init__(
+        self,
+        asked: Asked,
+        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        master: Master,
+        options: Settled,
+        mode: ProxyMode,
+    ) -> None:
+        super().__init__(master, *streams, options, mode)  # type: ignore[no-untyped-call]
+        self._asked = asked
+        self.timeout_watchdog = Idle()
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        """Ask our addon; of what it has no interest in, nobody; of everything else, whoever there is."""
+        if isinstance(hook, ClientConnectedHook):
+            self._asked.client_connected(hook.client)
+        elif isinstance(hook, ClientDisconnectedHook):
+            self._asked.client_disconnected(hook.client)
+        elif isinstance(hook, ServerConnectHook):
+            await self._asked.server_connect(hook.data)
+        elif not isinstance(hook, _NOBODY_ASKS):
+            await super().handle_hook(hook)
+
+    def log(
+        self,
+        message: str,
+        level: int = logging.INFO,
+        exc_info: Literal[True] | tuple[type[BaseException], BaseException, TracebackType | None] | None = None,
+    ) -> None:
+        """Errors alone."""
+        if level >= logging.ERROR:
+            super().log(message, level, exc_info)
+
+    def end_if_idle(self, seconds: float) -> None:
+        """Close the connection when nothing has been said for so long."""
+        now = asyncio.get_running_loop().time()
+        if now - self.timeout_watchdog.last_activity > seconds and self.client in self.transports:
+            self.close_connection(self.client)
