@@ -1,8 +1,8 @@
 """mitmproxy's connection handler, told what a gate needs and no more.
 
 The same tasks, layers and hooks; but it calls our addon instead of going through every addon each time, looks at
-options that do not change instead of copying them, and has no task that waits for idleness: whoever says nothing for too
-long is found once in a while.
+options that do not change instead of copying them, and has no task that waits for idleness: whoever says nothing for
+too long is found once in a while.
 """
 
 import asyncio

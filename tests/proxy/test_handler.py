@@ -42,8 +42,8 @@ class Asked:
 
 def handled(scene: Callable[[Handler, Asked], Coroutine[None, None, None]]) -> None:
     async def play() -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            ours = socket.create_connection(listener.getsockname())
             streams = await asyncio.open_connection(sock=ours)
             asked, master = Asked(), Master(Options())
             master.addons.add(asked)
