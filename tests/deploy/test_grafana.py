@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -45,17 +47,31 @@ class Panel(TypedDict):
 class Dashboard(TypedDict):
     """What is looked at of a dashboard."""
 
+    uid: str
     schemaVersion: int
     panels: list[Panel]
     annotations: dict[str, list[dict[str, object]]]
     templating: dict[str, list[dict[str, object]]]
 
 
-DASHBOARD: Dashboard = json.loads((FOLDER / "dashboards" / "enforcer.json").read_text())
-PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]] + [
-    str(annotation["expr"]) for annotation in DASHBOARD["annotations"]["list"] if "expr" in annotation
-]
+NAMES = ("overview", "resolver", "connections", "evidence")
+DASHBOARDS: dict[str, Dashboard] = {
+    name: json.loads((FOLDER / "dashboards" / f"{name}.json").read_text()) for name in NAMES
+}
+SHOWN = [(name, panel) for name in NAMES for panel in DASHBOARDS[name]["panels"] if panel["type"] != "row"]
+IDS = [f"{name}: {panel['title']}" for name, panel in SHOWN]
+PANELS = [panel for _, panel in SHOWN]
+EXPRESSIONS = sorted(
+    {target["expr"] for panel in PANELS for target in panel["targets"]}
+    | {str(each["expr"]) for name in NAMES for each in DASHBOARDS[name]["annotations"]["list"] if "expr" in each}
+)
+
+
+def test_the_files_are_what_the_code_builds(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, FOLDER / "build.py", tmp_path], check=True)
+    built = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert built == {path.name: path.read_text() for path in (FOLDER / "dashboards").iterdir()}
+    assert set(built) == {f"{name}.json" for name in NAMES}
 
 
 def test_every_expression_is_one_that_prometheus_reads(tmp_path: Path) -> None:
@@ -74,40 +90,54 @@ def test_an_expression_asks_for_metrics_and_labels_that_there_are(expr: str) -> 
     assert asked - {""} <= known
 
 
-def test_every_variable_of_an_expression_is_one_of_the_dashboard() -> None:
-    defined = {str(variable["name"]) for variable in DASHBOARD["templating"]["list"]}
-    used = {name for expr in EXPRESSIONS for name in re.findall(r"\$(\w+)", expr)}
+@pytest.mark.parametrize("name", NAMES)
+def test_every_variable_of_an_expression_is_one_of_the_dashboard(name: str) -> None:
+    defined = {str(variable["name"]) for variable in DASHBOARDS[name]["templating"]["list"]}
+    expressions = [target["expr"] for where, panel in SHOWN if where == name for target in panel["targets"]]
+    used = {found for expr in expressions for found in re.findall(r"\$(\w+)", expr)}
     assert used <= defined | {"__range", "__rate_interval"}
-    assert set(VARIABLES) >= {f"${name}" for name in used}
+    assert set(VARIABLES) >= {f"${found}" for found in used}
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+@pytest.mark.parametrize("panel", PANELS, ids=IDS)
 def test_a_panel_says_what_it_shows_and_asks_the_chosen_data_source(panel: Panel) -> None:
     assert panel["description"].endswith(".")
     assert panel["datasource"] == DATA_SOURCE
     assert all(target["datasource"] == DATA_SOURCE for target in panel["targets"])
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+@pytest.mark.parametrize("panel", PANELS, ids=IDS)
 def test_a_panel_has_a_unit(panel: Panel) -> None:
     assert re.search(r'"unit": "\w+"', json.dumps(panel))
 
 
-def test_panels_do_not_cover_each_other() -> None:
-    for one, other in combinations((panel["gridPos"] for panel in DASHBOARD["panels"]), 2):
+@pytest.mark.parametrize("panel", PANELS, ids=IDS)
+def test_a_state_is_said_in_words_and_not_by_colour_alone(panel: Panel) -> None:
+    text = json.dumps(panel)
+    if panel["type"] == "stat" and '"unit": "none"' in text:
+        assert '"textMode": "name"' in text or '"type": "value"' in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_panels_do_not_cover_each_other(name: str) -> None:
+    positions = [panel["gridPos"] for panel in DASHBOARDS[name]["panels"]]
+    for one, other in combinations(positions, 2):
         apart = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         assert apart or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
-    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in DASHBOARD["panels"])
+    assert all(each["x"] + each["w"] <= 24 for each in positions)
 
 
-def test_ids_and_titles_are_each_given_once() -> None:
-    for values in ([panel["id"] for panel in DASHBOARD["panels"]], [panel["title"] for panel in PANELS]):
+@pytest.mark.parametrize("name", NAMES)
+def test_ids_and_titles_are_each_given_once(name: str) -> None:
+    panels = DASHBOARDS[name]["panels"]
+    for values in ([panel["id"] for panel in panels], [panel["title"] for panel in panels]):
         assert [value for value, times in Counter(map(str, values)).items() if times > 1] == []
 
 
 def test_only_panels_that_come_with_grafana_are_used() -> None:
-    assert DASHBOARD["schemaVersion"] == CLASSIC_SCHEMA
+    assert {dashboard["schemaVersion"] for dashboard in DASHBOARDS.values()} == {CLASSIC_SCHEMA}
     assert {panel["type"] for panel in PANELS} <= {"heatmap", "stat", "table", "timeseries"}
+    assert len({json.dumps(dashboard["uid"]) for dashboard in DASHBOARDS.values()}) == len(NAMES)
 
 
 def test_the_provisioned_folder_is_where_the_containers_dashboards_are() -> None:
