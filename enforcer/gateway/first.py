@@ -21,7 +21,7 @@ from enforcer.errors import Malformed
 from enforcer.gateway import marks
 from enforcer.gateway.flows import Flows, Looked, Step
 from enforcer.gateway.nfqueue import Queued
-from enforcer.gateway.packets import ACK, FIN, PSH, RST, TCP, Packet, read_packet, segment
+from enforcer.gateway.packets import ACK, FIN, PSH, RST, SYN, TCP, Packet, read_packet, segment
 from enforcer.gateway.remembered import Remembered
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Kind, Port, Transport
@@ -96,6 +96,9 @@ class FirstPackets:
         if packet.protocol != TCP and self._flows.is_refused(packet.key):
             self.answers.append((queued.ident, marks.REFUSE))
             return
+        if packet.flags & SYN and not packet.data:
+            self._begin(case)
+            return
         if packet.protocol == TCP:
             case.offset = (packet.sequence + (packet.flags >> 1 & 1) - case.start) & marks.SEQUENCE
             looked = self._flows.segment(packet.key, case.offset, packet.data, queued.ident, now_s)
@@ -105,6 +108,15 @@ class FirstPackets:
             self._decide(case, looked.what, looked)
         else:
             self._undecided(case, looked)
+
+    def _begin(self, case: "_Case") -> None:
+        """A SYN, which comes to us where the kernel does not reject addresses: its client is exempt, or observed."""
+        client = self._client(case)
+        judged = None if client is None else self._judge(client, case, UNKNOWN)
+        if judged is None or judged.verdict.action is Action.ALLOW:
+            self._answer(case, marks.PASS)
+        else:
+            self._decide(case, UNKNOWN, Looked(UNKNOWN))
 
     def _undecided(self, case: "_Case", looked: Looked) -> None:
         match looked.what:
@@ -123,7 +135,9 @@ class FirstPackets:
             self._allow(case, seen, looked, marks.NEVER_CURRENT)
             return
         judged = self._judge(client, case, seen)
-        layer = "other" if seen.shows is Shows.UNKNOWN else seen.layer.value
+        layer = seen.layer.value
+        if seen.shows is Shows.UNKNOWN and judged.verdict.action is Action.ALLOW:
+            layer = "other"
         match judged.verdict.action:
             case Action.BLOCK:
                 self._record(case, seen, judged, client)
@@ -200,18 +214,19 @@ class FirstPackets:
             self._flows.refuse(packet.key, case.now_s)
             return
         syn, fin = packet.flags >> 1 & 1, packet.flags & FIN
-        given_on = packet.sequence + syn - _signed(case.offset) + looked.given_on
-        self.packets.append(
-            segment(
-                packet.source,
-                packet.target,
-                packet.source_port,
-                packet.target_port,
-                sequence=given_on,
-                acknowledged=packet.acknowledged,
-                flags=RST | ACK,
+        if not syn:  # whose server knows of nothing yet
+            given_on = packet.sequence - _signed(case.offset) + looked.given_on
+            self.packets.append(
+                segment(
+                    packet.source,
+                    packet.target,
+                    packet.source_port,
+                    packet.target_port,
+                    sequence=given_on,
+                    acknowledged=packet.acknowledged,
+                    flags=RST | ACK,
+                )
             )
-        )
         alert = seen.layer is Layer.TLS and not syn
         self.packets.append(
             segment(
@@ -230,7 +245,7 @@ class FirstPackets:
         self._flows.decide(case.packet.key, case.start, verdict)
         self._answer(case, verdict, looked.released)
 
-    def _answer(self, case: "_Case", verdict: int, released: Sequence[int]) -> None:
+    def _answer(self, case: "_Case", verdict: int, released: Sequence[int] = ()) -> None:
         self.answers.append((case.queued.ident, verdict))
         self.answers += ((ident, verdict) for ident in released)
 

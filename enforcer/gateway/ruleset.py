@@ -5,6 +5,7 @@ A packet of a client on its way through:
     steer    (nat prerouting)  DNS to our resolver whoever was asked, HTTP to our proxy
     judge    (forward)         allowed under the policy in force: on. Else `client`
     client                     refused, not steered, a banned address, MMTLS: rejected. Else `look`
+    spared                     of those who may reach some of it for now, the SYN too: to `ask`
     look                       SYN: remember its sequence number. First data, and what an older policy allowed: `ask`
     ask                        into the queue of the gate; nft's own, or iptables' where the kernel has no other
     settle   (forward)         the gate's verdict to the connection; what nobody has judged is dropped
@@ -169,6 +170,7 @@ def _chains(settings: Settings, kernel: Kernel) -> Iterator[_Chain]:
         return f"0x{kernel.order.number(word):08x}"
 
     state = f"ct mark & {number(marks.STATE)} =="
+    syn = "tcp flags & (fin | syn | rst | ack) == syn"
     begun = f"tcp sequence & 0x{marks.SEQUENCE:08x} | 0x{marks.PENDING:08x}"  # nft takes these as it takes the sequence
     yield "rejected", "", ("meta l4proto tcp reject with tcp reset", "reject with icmpx type admin-prohibited")
     for what in _DROPS:
@@ -191,7 +193,7 @@ def _chains(settings: Settings, kernel: Kernel) -> Iterator[_Chain]:
         "",
         (
             "meta l4proto != { tcp, udp } accept",
-            f"tcp flags & (fin | syn | rst | ack) == syn ct mark set {begun}",
+            f"{syn} ct mark set {begun}",
             f"meta l4proto udp ct state new {state} 0 ct mark set {number(marks.PENDING)}",
             f"{state} 0 goto predating",
             f"{state} {number(marks.ALLOWED)} goto ask",
@@ -199,6 +201,7 @@ def _chains(settings: Settings, kernel: Kernel) -> Iterator[_Chain]:
             "accept",
         ),
     )
+    yield "spared", "", (f"{syn} ct mark set {begun} goto ask", "goto look")
     yield "client", "", tuple(_client(settings, state, number))
     yield "steer_client", "", tuple(_steer(settings))
     yield "steer", "nat hook prerouting priority dstnat - 10", tuple(_of_clients(settings, "steer_client"))
@@ -246,7 +249,7 @@ def _client(settings: Settings, state: str, number: _Number) -> Iterator[str]:
         yield "udp dport 443 goto rejected"
     for version, ip, _ in _FAMILIES:
         for spared in ("observed", "paused", "exempt"):
-            yield f"{ip} saddr @{spared}{version} goto look"
+            yield f"{ip} saddr @{spared}{version} goto spared"
     for version, ip, _ in _FAMILIES:
         yield f"{ip} daddr @banned{version} goto refuse_address"
         yield f"{ip} daddr @learned{version} goto refuse_address"

@@ -47,8 +47,8 @@ class PolicySettings:
 
     answer: for rules whose list names none. ban: likewise.
     nat64: networks whose addresses are judged as the IPv4 addresses in them (RFC 6052).
-    upstreams: addresses (as `ipaddress` prints them) of the resolvers that we ask ourselves; rules of the service
-    `bypass` leave them out.
+    upstreams: addresses (as `ipaddress` prints them) of our encrypted listeners and of the resolvers that we ask; rules
+    of the service `bypass` leave them out.
     """
 
     answer: Answer = Answer.NXDOMAIN

@@ -200,7 +200,7 @@ class Policy:
         if until is not None and now < until:
             return f"the client may reach {rule.service} until {until.isoformat()}"
         if rule.service == BYPASS and self._is_upstream(destination.address):
-            return "it is a resolver that we ask ourselves"
+            return "it is our own resolver, or one that we ask"
         return None
 
     def _is_upstream(self, address: Address | None) -> bool:

@@ -104,15 +104,14 @@ def compile_config(path: Path, config: Config, now: datetime) -> Compiled:
 
 def settings_of(config: Config) -> PolicySettings:
     """What judging needs to know of a configuration."""
+    asked = (upstreams_of(config), *config.resolver.local.forward.values())
+    ours = (endpoint for listener in config.resolver.listeners for endpoint in (listener.tls, listener.https))
     return PolicySettings(
         answer=config.resolver.answer,
         ban=config.policy.ban,
         nat64=config.resolver.nat64,
-        upstreams=tuple(
-            str(upstream.address)
-            for upstreams in (upstreams_of(config), *config.resolver.local.forward.values())
-            for upstream in upstreams
-        ),
+        upstreams=tuple(str(upstream.address) for upstreams in asked for upstream in upstreams)
+        + tuple(str(each.address) for each in ours if each is not None and not each.address.is_unspecified),
     )
 
 

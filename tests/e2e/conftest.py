@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.lab import Lab, laboratory
 from tests.e2e.lan import Service, Unbound
 
 
@@ -28,3 +29,17 @@ def own(upstream: Unbound, tmp_path: Path) -> Iterator[Service]:
     """A service of the test's own, with one worker, not started."""
     with Service(tmp_path / "own", upstream.url) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The whole path, for all tests of it: started once."""
+    with laboratory(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(shared_lab: Lab) -> Lab:
+    """The same, as if nothing had happened in it."""
+    shared_lab.fresh()
+    return shared_lab

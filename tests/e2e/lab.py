@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -42,9 +43,9 @@ PORTS = (80, 443, 853, 5222, 8080, 8443)
 BIG = bytes(range(256)) * 4096
 NAMES = ("www.test", "mail.qq.com", "push.apple.com", "mtalk.google.com", "cloudflare-ech.com", "short.weixin.qq.com")
 
+APEX = "$ORIGIN test.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nwww A 198.51.100.10\n"
 ZONE = f"""\
-local-zone: "." refuse
-  local-data: "www.test. A {SITE}"
+local-data: "www.test. A {SITE}"
   local-data: "www.test. AAAA {SITE6}"
   local-data: "mail.qq.com. A {SITE}"
   local-data: "push.apple.com. A {SITE}"
@@ -270,7 +271,7 @@ class _Echo(QuicConnectionProtocol):
 
 @dataclass(slots=True)
 class Lab:
-    """Everything. marks: what has been recorded when a test began, so that it sees its own attempts alone."""
+    """Everything, and when a test began, so that it sees its own attempts alone."""
 
     phone: Host
     second: Host
@@ -278,22 +279,26 @@ class Lab:
     internet: Internet
     service: Service
     upstream: Unbound
-    _seen: set[str] = field(default_factory=set)
+    _since: str = ""
 
     @property
     def ca(self) -> Path:
         return self.internet.authority.pem
 
+    def metric(self, name: str, **labels: str) -> float:
+        """From the page, which is on the gateway's loopback."""
+        return self.gateway.within(lambda: self.service.metric(name, **labels))
+
     def fresh(self) -> None:
         """Forget what came before."""
-        self._seen = {line["id"] for line in self.service.attempts()}
+        self._since = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.internet.arrived.clear()
 
     def blocked(self, count: int = 1, **fields: object) -> list[Record]:
         """The attempts since `fresh` with these members, once there are so many; not one more within a moment."""
 
         def found() -> list[Record]:
-            return [line for line in self.service.attempts(**fields) if line["id"] not in self._seen]
+            return [line for line in self.service.attempts(**fields) if line["time"] >= self._since]
 
         wait_for(lambda: sum(line["count"] for line in found()) >= count, f"{count} attempts of {fields}")
         return found()
@@ -357,14 +362,14 @@ def laboratory(folder: Path, **changes: object) -> Iterator[Lab]:
         phone, second, gateway, internet = stack.enter_context(networks())
         folder.mkdir(parents=True, exist_ok=True)
         everywhere = "".join(f"\n  interface: {each}@53" for each in (UPSTREAM, *FALLBACKS, FALLBACK6))
-        more = f"{ZONE.replace('local-zone: "." refuse', '')}{everywhere}\n  access-control: ::/0 allow"
+        more = f"{ZONE}{everywhere}\n  access-control: ::/0 allow"
         upstream = stack.enter_context(
             Unbound(
                 folder / "unbound",
                 inside=internet.inside,
                 port=53,
                 more=more,
-                zone="$ORIGIN test.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n",
+                zone=APEX,
             )
         )
         servers = Internet(internet, folder)
@@ -390,7 +395,9 @@ def laboratory(folder: Path, **changes: object) -> Iterator[Lab]:
                     }
                 ],
                 "resolver.listeners": listeners,
-                "gateway": {"enabled": True, "interfaces": ["lan"], "proxied": []},
+                "proxy": {"modes": ["transparent@5081"], "workers": 1},
+                "gateway": {"enabled": True, "interfaces": ["lan"]},
+                "attempts": {"aggregate_s": 0},
                 **changes,
             }
         )

@@ -29,7 +29,7 @@ from tests.tools import need
 type Record = dict[str, Any]
 
 ENFORCER = Path(sys.executable).with_name("enforcer")
-READY_S, STOP_S, WAIT_S = 30.0, 20.0, 20.0
+READY_S, STOP_S, WAIT_S = 90.0, 20.0, 20.0
 
 PHONE, TABLET, LAB, FORMER_LAB = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
 UNKNOWN, WATCHED, PAUSED, OUTSIDE = "127.0.0.9", "127.0.1.1", "127.0.2.1", "127.9.9.9"

@@ -180,7 +180,7 @@ def test_dns_goes_to_the_listener_of_its_realm_and_what_does_not_is_rejected() -
 def test_after_each_thing_that_is_steered_comes_a_rejection() -> None:
     client = rules(table(SETTINGS, KERNEL), "client")
     assert "tcp dport @proxied goto unsteered" in client
-    first_passing = client.index("ip saddr @observed4 goto look")
+    first_passing = client.index("ip saddr @observed4 goto spared")
     assert all(client.index(each) < first_passing for each in client if each.endswith("goto unsteered"))
     assert rules(table(SETTINGS, KERNEL), "settle")[-1] == "counter name unjudged drop"
 

@@ -124,3 +124,15 @@ def test_a_hub_of_a_configuration_with_mistakes_is_not_made(site: Site) -> None:
 def test_a_hub_has_compiled_its_policy_when_it_is_made(site: Site) -> None:
     assert site.config.node == make_hub(site.path).config.node
     assert len(list(site.folders.policy.glob("?" * 64))) == 1
+
+
+def test_our_own_encrypted_listeners_are_no_bypass(site: Site) -> None:
+    files = {"certificate": "dns.pem", "key": "dns.key"}
+    for name in files.values():
+        (site.folder / name).touch()
+    site.resolver["listeners"] = [
+        {"name": "dns", "udp": "192.0.2.53:53", "tcp": "192.0.2.53:53", "tls": "192.0.2.54:853", **files},
+        {"name": "any", "https": "0.0.0.0:443", **files},
+    ]
+    site.more = {"realms": [{"name": "lab", "networks": ["10.0.0.0/8"], "listeners": ["dns", "any"]}]}
+    assert set(settings_of(site.config).upstreams) == {"127.0.0.1", "192.0.2.54"}

@@ -1,0 +1,227 @@
+"""Each part of the gateway dies, is replaced, and is reloaded in the middle of traffic: nothing banned passes."""
+
+import os
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.lab import HARD_CODED, SITE, SITE6, Lab
+from tests.e2e.lan import RULE, total, wait_for
+from tests.e2e.test_gateway import ALERT, BANNED, FINE, MMTLS
+from tests.wire.hellos import hello
+
+PARTS = ("hub", "dns-0", "proxy-0", "gate-0", "gateway-0")
+HELLO = hello(BANNED.encode())
+
+
+class Session:
+    """A TLS connection that is open for long, and says back what it is told."""
+
+    def __init__(self, lab: Lab, name: str = FINE, port: int = 8443) -> None:
+        context = ssl.create_default_context(cafile=lab.ca)
+        self._tls = context.wrap_socket(lab.phone.connect(SITE, port, timeout_s=4.0), server_hostname=name)
+        self.talk(b"echo")
+
+    def talk(self, data: bytes = b"still there?") -> None:
+        self._tls.sendall(data)
+        assert self._tls.recv(len(data)) == data
+
+    def is_ended(self) -> bool:
+        try:
+            for _ in range(20):
+                self.talk()
+                time.sleep(0.1)
+        except (OSError, AssertionError):
+            return True
+        return False
+
+    def close(self) -> None:
+        self._tls.close()
+
+
+@contextmanager
+def session(lab: Lab, name: str = FINE) -> Iterator[Session]:
+    opened = Session(lab, name)
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def dead(lab: Lab, part: str) -> Iterator[None]:
+    """While the block runs, a part is killed and nobody replaces it."""
+    assert lab.service.process is not None
+    supervisor = lab.service.process.pid
+    pid = wait_for(lambda: lab.service.pids().get(part), f"{part} runs")
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not Path(f"/proc/{pid}/cmdline").exists() or not _alive(pid), f"{part} is dead")
+        yield
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    lab.service.restarted(part, pid)
+
+
+def _alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def try_everything(lab: Lab) -> None:
+    """All that must not pass; what the phone gets of it depends on what is dead."""
+    lab.phone.dig("8.8.8.8", BANNED)
+    for address in (SITE, SITE6):
+        lab.phone.send(address, 443, HELLO, timeout_s=0.5)
+    lab.phone.send(SITE, 443, MMTLS, timeout_s=0.5)
+    lab.phone.send(SITE, 80, f"GET / HTTP/1.1\r\nHost: {BANNED}\r\n\r\n".encode(), timeout_s=0.5)
+    lab.phone.send(HARD_CODED, 443, b"x", timeout_s=0.5)
+    lab.phone.send("8.8.8.8", 853, b"x", timeout_s=0.5)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_with_a_part_dead_nothing_banned_passes_and_what_was_allowed_goes_on(lab: Lab, part: str) -> None:
+    with session(lab) as opened:
+        with dead(lab, part):
+            opened.talk()
+            try_everything(lab)
+            opened.talk()
+        opened.talk()
+        assert not lab.internet.saw(BANNED.encode())
+        assert not lab.internet.saw(MMTLS[:8])
+        assert not [each for each in lab.internet.arrived if each.address == HARD_CODED or each.port == 853]
+        assert BANNED not in lab.upstream.asked
+        assert lab.phone.send(SITE, 443, HELLO).data == ALERT
+        lab.blocked(1, layer="tls", dest_ip=SITE)
+        assert lab.phone.https(FINE, SITE, lab.ca).data.endswith(b"hello")
+
+
+@pytest.mark.parametrize("part", ["hub", "gate-0"])
+def test_every_connection_that_was_refused_is_one_attempt_whoever_is_killed_meanwhile(lab: Lab, part: str) -> None:
+    outcomes = [lab.phone.send(SITE, 443, HELLO) for _ in range(15)]
+    pid = lab.service.kill(part)
+    outcomes += [lab.phone.send(SITE, 443, HELLO, timeout_s=8.0) for _ in range(25)]
+    lab.service.restarted(part, pid)
+    refused = sum(outcome.data == ALERT for outcome in outcomes)
+    assert refused >= 39  # who was in the queue of a killed gate sends again
+    assert total(lab.blocked(refused, layer="tls")) == refused
+
+
+def test_every_packet_that_the_kernel_rejected_is_one_attempt_though_the_gateway_is_killed(lab: Lab) -> None:
+    with lab.phone.open(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _ in range(3):
+            for number in range(50):
+                sock.sendto(b"x", (HARD_CODED, 5000 + number % 7))
+                time.sleep(0.004)
+            pid = lab.service.kill("gateway-0")
+            for number in range(50):
+                sock.sendto(b"x", (HARD_CODED, 5000 + number % 7))
+                time.sleep(0.004)
+            lab.service.restarted("gateway-0", pid)
+    assert total(lab.blocked(300, layer="ip", dest_ip=HARD_CODED)) == 300
+
+
+def reload(lab: Lab, *more: str, **changes: object) -> None:
+    """Another policy or configuration, in force everywhere: the gate and the kernel follow within a second."""
+    (lab.service.folder / "chat.yaml").write_text(
+        (lab.service.folder / "chat.yaml").read_text().partition("rules:\n")[0]
+        + "rules:\n"
+        + "".join(RULE % trigger for trigger in ("suffix: blocked.test", *more))
+    )
+    if changes:
+        lab.service.change(**changes)
+    before = lab.service.stderr.count("event=in_force")
+    lab.service.enforcer("reload")
+    wait_for(lambda: lab.service.stderr.count("event=in_force") >= before + 4, "all workers follow")
+    wait_for(lambda: "policy wants" in lab.service.enforcer("gateway", "check", status=None), "the kernel follows")
+
+
+def test_a_reload_loses_no_allowed_connection_and_a_new_ban_ends_those_that_it_covers(lab: Lab) -> None:
+    with session(lab) as kept, session(lab, "mail.qq.com") as ended:
+        reload(lab, "suffix: other.test")
+        for each in (kept, ended):
+            each.talk()
+        assert lab.blocked(0) == []
+        reload(lab, "exact: mail.qq.com")
+        assert ended.is_ended()
+        kept.talk()
+        [line] = lab.blocked(1)
+        assert (line["layer"], line["name"], line["response"], line["device"]) == (
+            "tls",
+            "mail.qq.com",
+            "reset",
+            "phone",
+        )
+    reload(lab)
+    assert lab.phone.https("mail.qq.com", SITE, lab.ca).data.endswith(b"hello")
+
+
+def test_a_new_banned_address_ends_connections_to_it(lab: Lab) -> None:
+    with session(lab) as opened:
+        reload(lab, f"cidr: {SITE}/32")
+        assert opened.is_ended()
+        assert lab.phone.send(SITE, 443, b"x").error == "refused"
+        assert {line["layer"] for line in lab.blocked(1)} == {"ip"}
+    reload(lab)
+
+
+def test_a_paused_realm_is_observed_and_what_it_began_ends_with_the_pause(lab: Lab) -> None:
+    lab.service.enforcer("pause", "--realm", "office", "--minutes", "5", "--reason", "drill")
+    time.sleep(1.5)
+    with session(lab, BANNED) as opened:
+        assert lab.phone.send(HARD_CODED, 5222, b"x").data == b"answered"
+        lines = lab.blocked(2, action="observed")
+        assert {(line["layer"], line["response"]) for line in lines} == {("tls", None), ("ip", None)}
+        opened.talk()
+        lab.service.enforcer("resume", "--realm", "office")
+        assert opened.is_ended()
+        assert total(lab.blocked(1, action="blocked", layer="tls")) == 1
+        assert lab.phone.send(HARD_CODED, 5222, b"x").error == "refused"
+
+
+def test_an_exempt_device_reaches_what_is_banned_and_the_other_does_not(lab: Lab) -> None:
+    exemption = {"device": "phone", "services": ["wechat"], "until": "2126-01-01", "reason": "r", "approved_by": "a"}
+    reload(lab, **{"policy.exemptions": [exemption]})
+    wait_for(lambda: lab.phone.https(BANNED, SITE, lab.ca).data.endswith(b"hello") or None, "the grant arrives")
+    lab.fresh()
+    with session(lab, BANNED) as opened:
+        assert lab.phone.send(HARD_CODED, 5222, b"x").data == b"answered"
+        assert lab.phone.send(SITE, 8443, MMTLS).data == b"answered"
+        assert lab.phone.https("dns.google", SITE, lab.ca).error == "TLSV1_UNRECOGNIZED_NAME"
+        assert lab.second.https(BANNED, SITE, lab.ca).error == "TLSV1_UNRECOGNIZED_NAME"
+        opened.talk()
+        assert sorted((line["device"], line["service"]) for line in lab.blocked(2)) == [
+            ("phone", "bypass"),
+            ("second", "wechat"),
+        ]
+        reload(lab, **{"policy.exemptions": []})
+        assert opened.is_ended()
+    assert lab.phone.send(HARD_CODED, 5222, b"x").error == "refused"
+
+
+def test_what_the_kernel_cannot_tell_apart_is_counted_and_said(lab: Lab) -> None:
+    reload(lab, **{"gateway.drops_max": 16})
+    lab.fresh()
+    with lab.phone.open(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for port in range(7000, 7060):
+            sock.sendto(b"x", (HARD_CODED, port))
+    wait_for(lambda: lab.service.counted("attempts_dropped", reason="untold") or None, "the gateway counts")
+    time.sleep(1.2)
+    untold = lab.service.counted("attempts_dropped", reason="untold")
+    assert total(lab.blocked(60 - untold, layer="ip")) == 60 - untold
+    assert 0 < untold < 60
+    assert wait_for(lambda: lab.service.events("loss"), "the log says so")[0]["reason"] == "untold"
+    reload(lab, **{"gateway.drops_max": 65_536})
+
+
+def test_a_connection_from_before_the_rules_is_ended_once(lab: Lab) -> None:
+    lab.service.enforcer("gateway", "remove")
+    with session(lab) as opened:
+        wait_for(lambda: "event=gone" in lab.service.stderr or None, "the gateway sees that its rules are gone")
+        wait_for(lambda: "policy wants" in lab.service.enforcer("gateway", "check", status=None), "they are back")
+        assert opened.is_ended()
+    assert lab.phone.https(FINE, SITE, lab.ca).data.endswith(b"hello")
