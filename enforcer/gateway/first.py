@@ -8,7 +8,7 @@ packet of its client is judged by what it showed at first, so that it ends with 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
@@ -22,15 +22,18 @@ from enforcer.gateway import marks
 from enforcer.gateway.flows import Flows, Looked, Step
 from enforcer.gateway.nfqueue import Queued
 from enforcer.gateway.packets import ACK, FIN, PSH, RST, SYN, TCP, Packet, read_packet, segment
+from enforcer.gateway.plain import plain_name
 from enforcer.gateway.remembered import Remembered
 from enforcer.policy.judge import Policy
-from enforcer.policy.rules import Kind, Port, Transport
+from enforcer.policy.rules import Kind, Mode, Port, Transport
 from enforcer.policy.verdict import Action, Client, Layer
 
 ALERT = bytes.fromhex("15030300020270")
 """TLS record: a fatal alert, unrecognized_name (RFC 8446 §6.2): browsers give up at once, and say so."""
 
 _TALLY = {(layer, verdict): word("proxy_connections", layer, verdict) for layer in CONNECTIONS for verdict in VERDICTS}
+_ALLOWED_TLS = _TALLY["tls", "allowed"]
+_USUAL_MAX = 65_536
 _DROPPED = {reason: word("attempts_dropped", reason) for reason in DROPS}
 
 
@@ -40,6 +43,25 @@ class Manner:
 
     refuse_unknown: bool = False
     name_clients: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One reading of the clocks: the time, the same in milliseconds since 1970, steady seconds."""
+
+    now: datetime
+    now_ms: int
+    now_s: float
+
+
+class _Group:
+    """Clients that no verdict can tell apart. allowed: verdicts that hold for all of them, by name, address, port."""
+
+    __slots__ = ("allowed", "client")
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.allowed: dict[tuple[bytes, bytes, int], int] = {}
 
 
 class FirstPackets:
@@ -55,7 +77,8 @@ class FirstPackets:
         self._clients, self._ledger, self._words, self._order = clients, ledger, words, order
         self._flows = Flows()
         self._remembered = Remembered()
-        self._known: dict[tuple[bytes, int], Client | None] = {}
+        self._known: dict[tuple[bytes, int], _Group | None] = {}
+        self._groups: dict[tuple[str, Mode], _Group] = {}
         self._manner = Manner()
         self._policy: Policy | None = None
         self._generation = 0
@@ -66,29 +89,55 @@ class FirstPackets:
         self._policy, self._generation, self._manner = policy, marks.generation_of(generation), manner
         self._interface = interface
         self._known.clear()
+        self._groups.clear()
 
     def tick(self, now_s: float) -> None:
         """Once a second, and when clients may have changed."""
         self._known.clear()
         self.answers += ((ident, marks.REFUSE) for ident in self._flows.sweep(now_s))
 
-    def take(self, queued: Queued, now: datetime, now_ms: int, now_s: float) -> None:
-        """Decide on one packet. now, now_ms: wall clock; now_s: steady."""
-        mark = self._order.number(queued.mark)
+    def take(self, queued: Queued, moment: Moment) -> None:
+        """Decide on one packet."""
         try:
             packet = read_packet(queued.packet)
         except Malformed:
             self.answers.append((queued.ident, marks.REFUSE))
             self._count("other", "failed")
             return
-        case = _Case(packet, queued, mark, now, now_ms, now_s)
-        if mark & marks.STATE == marks.ALLOWED:
-            self._again(case)
-            return
-        if mark & marks.STATE != marks.PENDING:  # no rule of ours has sent it
+        mark = self._order.message(queued.mark)
+        state = mark & marks.STATE
+        start = (mark + (packet.protocol == TCP)) & marks.SEQUENCE
+        if state == marks.PENDING:
+            if packet.sequence & marks.SEQUENCE == start and self._is_usual(packet, queued, start):
+                return
+        elif state != marks.ALLOWED:  # no rule of ours has sent it
             self.answers.append((queued.ident, marks.REFUSE))
             return
-        case.start = (mark + (packet.protocol == TCP)) & marks.SEQUENCE
+        case = _Case(packet, queued, mark, moment, start)
+        if state == marks.ALLOWED:
+            self._again(case)
+        else:
+            self._unjudged(case)
+
+    def _is_usual(self, packet: Packet, queued: Queued, start: int) -> bool:
+        """Answer what most packets are, at once: a whole ClientHello for a name that such clients may have there."""
+        group = self._known.get((packet.source, queued.incoming))
+        if group is None or not group.allowed or packet.protocol != TCP or self._flows.knows(packet.key):
+            return False
+        host = plain_name(packet.data)
+        if host is None:
+            return False
+        verdict = group.allowed.get((host, packet.target, packet.target_port))
+        if verdict is None:
+            return False
+        self._flows.decide(packet.key, start, verdict)
+        self.answers.append((queued.ident, verdict))
+        self._words[_ALLOWED_TLS] += 1
+        return True
+
+    def _unjudged(self, case: "_Case") -> None:
+        """Something of a connection that nobody has judged."""
+        packet, queued = case.packet, case.queued
         decided = self._flows.decided(packet.key, case.start)
         if decided is not None:
             self.answers.append((queued.ident, decided))
@@ -101,9 +150,9 @@ class FirstPackets:
             return
         if packet.protocol == TCP:
             case.offset = (packet.sequence + (packet.flags >> 1 & 1) - case.start) & marks.SEQUENCE
-            looked = self._flows.segment(packet.key, case.offset, packet.data, queued.ident, now_s)
+            looked = self._flows.segment(packet.key, case.offset, packet.data, queued.ident, case.moment.now_s)
         else:
-            looked = self._flows.datagram(packet.key, packet.data, now_s)
+            looked = self._flows.datagram(packet.key, packet.data, case.moment.now_s)
         if isinstance(looked.what, Seen):
             self._decide(case, looked.what, looked)
         else:
@@ -152,7 +201,7 @@ class FirstPackets:
                 self._refuse(case, seen, looked)
             case Action.ALLOW:
                 self._count(layer, "allowed")
-                self._allow(case, seen, looked, self._lasting(case, seen, client))
+                self._learn(case, self._allow(case, seen, looked, self._lasting(case, seen, client)))
 
     def _again(self, case: "_Case") -> None:
         """A packet of a connection that was allowed under another policy, or for a while."""
@@ -183,13 +232,21 @@ class FirstPackets:
         assert self._policy is not None  # noqa: S101 (nothing is read from the queue before there is one)
         packet = case.packet
         port = Port(Transport.TCP if packet.protocol == TCP else Transport.UDP, packet.target_port)
-        return judge_flow(seen, _address(packet.target), port, policy=self._policy, client=client, now=case.now)
+        return judge_flow(seen, _address(packet.target), port, policy=self._policy, client=client, now=case.moment.now)
 
     def _client(self, case: "_Case") -> Client | None:
-        key = case.packet.source, case.queued.interface
+        group = self._group(case)
+        return None if group is None else group.client
+
+    def _group(self, case: "_Case") -> _Group | None:
+        key = case.packet.source, case.queued.incoming
         if key not in self._known:
             way = self._interface(case.queued.interface)
-            self._known[key] = self._clients.client(_address(case.packet.source), way, case.now)
+            client = self._clients.client(_address(case.packet.source), way, case.moment.now)
+            group = None if client is None else _Group(client)
+            if client is not None and not client.exempt:
+                group = self._groups.setdefault((client.realm, client.mode), _Group(client))
+            self._known[key] = group
         return self._known[key]
 
     def _lasting(self, case: "_Case", seen: Seen, client: Client) -> int:
@@ -203,15 +260,29 @@ class FirstPackets:
     def _unfit(self, seen: Seen) -> bool:
         return not seen.readable or (seen.shows is Shows.UNKNOWN and self._manner.refuse_unknown)
 
-    def _allow(self, case: "_Case", seen: Seen, looked: Looked, generation: int) -> None:
-        self._settle(case, marks.allow(generation, self._remembered.number(seen)), looked)
+    def _allow(self, case: "_Case", seen: Seen, looked: Looked, generation: int) -> int:
+        kept = replace(seen, alpn=(), ech=None)  # what a later policy may ask about
+        verdict = marks.allow(generation, self._remembered.number(kept))
+        self._settle(case, verdict, looked)
+        return verdict
+
+    def _learn(self, case: "_Case", verdict: int) -> None:
+        """Answer the same at once from now on, where neither an exemption nor anything but the name has decided."""
+        group, packet = self._group(case), case.packet
+        if group is None or group.client.exempt or packet.protocol != TCP:
+            return
+        host = plain_name(packet.data)
+        if host is not None and case.offset == 0:
+            if len(group.allowed) >= _USUAL_MAX:
+                group.allowed.clear()
+            group.allowed[host, packet.target, packet.target_port] = verdict
 
     def _refuse(self, case: "_Case", seen: Seen, looked: Looked) -> None:
         """End it at both ends; the packet goes no further, and nothing after it."""
         self._settle(case, marks.REFUSE, looked)
         packet = case.packet
         if packet.protocol != TCP:  # the rules reject it
-            self._flows.refuse(packet.key, case.now_s)
+            self._flows.refuse(packet.key, case.moment.now_s)
             return
         syn, fin = packet.flags >> 1 & 1, packet.flags & FIN
         if not syn:  # whose server knows of nothing yet
@@ -277,7 +348,7 @@ class FirstPackets:
             return
         source = str(_address(packet.source)) if self._manner.name_clients else None
         port = packet.source_port if self._manner.name_clients else None
-        if not self._ledger.record(block, source, port, case.now_ms):
+        if not self._ledger.record(block, source, port, case.moment.now_ms):
             self._words[_DROPPED[self._ledger.full or DROPS[0]]] += 1
 
     def _count(self, layer: str, verdict: str) -> None:
@@ -291,10 +362,8 @@ class _Case:
     packet: Packet
     queued: Queued
     mark: int
-    now: datetime
-    now_ms: int
-    now_s: float
-    start: int = 0
+    moment: Moment
+    start: int
     offset: int = 0
 
 

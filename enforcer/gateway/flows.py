@@ -87,6 +87,10 @@ class Flows:
     def __len__(self) -> int:
         return len(self._flows) + len(self._datagrams)
 
+    def knows(self, key: bytes) -> bool:
+        """Whether a TCP connection has sent something that did not decide."""
+        return key in self._flows
+
     def decided(self, key: bytes, start: int) -> int | None:
         """The verdict on a connection that was decided a moment ago; None for any other.
 

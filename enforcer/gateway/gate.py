@@ -4,12 +4,11 @@ import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 from enforcer.errors import Unavailable
 from enforcer.gateway import marks, nfqueue
-from enforcer.gateway.first import FirstPackets
+from enforcer.gateway.first import FirstPackets, Moment
 from enforcer.gateway.nfqueue import Queued, Refused
 
 BATCH = 128
@@ -20,13 +19,14 @@ _QUEUES = Path("/proc/thread-self/net/netfilter/nfnetlink_queue")
 
 
 class Gate:
-    """Reads one queue. moment: wall clock, milliseconds since 1970, and steady seconds."""
+    """Reads one queue. moment: reads the clocks, once a batch."""
 
     def __init__(
-        self, queue: int, length: int, first: FirstPackets, order: marks.Order, moment: Callable[[], "Moment"]
+        self, queue: int, length: int, first: FirstPackets, order: marks.Order, moment: Callable[[], Moment]
     ) -> None:
         self._queue, self._length, self._first, self._order, self._moment = queue, length, first, order, moment
         self._buffer = memoryview(bytearray(_LARGEST))
+        self._reader = nfqueue.Reader()
         self._netlink = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, nfqueue.NETLINK_NETFILTER
         )
@@ -61,18 +61,18 @@ class Gate:
     def readable(self) -> None:
         """Decide on what waits, and send what came of it: one attempt's record before its refusal."""
         moment = self._moment()
-        first, buffer, receive = self._first, self._buffer, self._netlink.recv_into
+        take, read = self._first.take, self._reader.read
+        buffer, receive = self._buffer, self._netlink.recv_into
         with suppress(BlockingIOError):
             for _ in range(BATCH):
-                size = receive(buffer)
-                for message in nfqueue.read_messages(buffer[:size]):
+                for message in read(buffer[: receive(buffer)]):
                     if isinstance(message, Queued):
-                        first.take(message, moment.now, moment.now_ms, moment.now_s)
+                        take(message, moment)
         self.answer()
 
     def answer(self) -> None:
         """Send every verdict and packet that `first` has."""
-        first, number = self._first, self._order.number
+        first, message = self._first, self._order.message
         for packet in first.packets:
             version = packet[0] >> 4
             target = packet[16:20] if version == 4 else packet[24:40]
@@ -81,7 +81,7 @@ class Gate:
                 self._raw[version].sendto(packet, (socket.inet_ntop(family, target), 0))
         first.packets.clear()
         if first.answers:
-            verdicts = [nfqueue.accept(self._queue, ident, number(word)) for ident, word in first.answers]
+            verdicts = [nfqueue.accept(self._queue, ident, message(word)) for ident, word in first.answers]
             first.answers.clear()
             self._netlink.send(b"".join(verdicts))
 
@@ -100,20 +100,11 @@ class Gate:
 
     def _assented(self) -> None:
         while True:
-            for message in nfqueue.read_messages(self._buffer[: self._netlink.recv_into(self._buffer)]):
+            for message in self._reader.read(self._buffer[: self._netlink.recv_into(self._buffer)]):
                 if isinstance(message, Refused):
                     if message.code:
                         raise OSError(message.code, errno.errorcode.get(message.code, "refused"))
                     return
-
-
-class Moment:
-    """One reading of the clocks, for a batch."""
-
-    __slots__ = ("now", "now_ms", "now_s")
-
-    def __init__(self, now: datetime, now_ms: int, now_s: float) -> None:
-        self.now, self.now_ms, self.now_s = now, now_ms, now_s
 
 
 def _raw(family: int) -> socket.socket:

@@ -50,6 +50,10 @@ class Order:
         """The number that nft and iptables write for a word; its own inverse."""
         return word if self.turned else int.from_bytes(word.to_bytes(4), sys.byteorder)
 
+    def message(self, word: int) -> int:
+        """The same as it lies in a message of NFQUEUE, which turns numbers to network order; its own inverse."""
+        return int.from_bytes(word.to_bytes(4), sys.byteorder) if self.turned else word
+
 
 def generation_of(generation: int) -> int:
     """The generation of the orders as marks have it: 1 to 255, so that a connection would have to idle for 255."""

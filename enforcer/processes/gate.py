@@ -9,8 +9,8 @@ from enforcer.config.model import Config
 from enforcer.config.proxy import Unjudged
 from enforcer.counters import word
 from enforcer.gateway import nft
-from enforcer.gateway.first import FirstPackets, Manner
-from enforcer.gateway.gate import Gate, Moment
+from enforcer.gateway.first import FirstPackets, Manner, Moment
+from enforcer.gateway.gate import Gate
 from enforcer.orders import Orders
 from enforcer.policy.judge import Policy
 from enforcer.processes.clock import CLOCK, utc_now

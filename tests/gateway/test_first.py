@@ -11,7 +11,7 @@ from enforcer.attempts.spool import Segment, Spool, segments
 from enforcer.clients import Clients, Realm
 from enforcer.counters import Counters, word
 from enforcer.gateway import marks
-from enforcer.gateway.first import ALERT, FirstPackets, Manner
+from enforcer.gateway.first import ALERT, FirstPackets, Manner, Moment
 from enforcer.gateway.nfqueue import Queued
 from enforcer.gateway.packets import ACK, FIN, PSH, RST, SYN, Packet, read_packet, segment
 from enforcer.orders import Grant, Orders, Pause
@@ -56,8 +56,8 @@ class Desk:
     def take(self, raw: bytes, mark: int) -> int | None:
         """The verdict on a packet, if it has one yet."""
         self.ident += 1
-        queued = Queued(self.ident, marks.Order().number(mark), 3, raw)
-        self.first.take(queued, self.now, int(self.now.timestamp() * 1000), 0.0)
+        queued = Queued(self.ident, mark, 3, raw)
+        self.first.take(queued, Moment(self.now, int(self.now.timestamp() * 1000), 0.0))
         self.verdicts |= dict(self.first.answers)
         self.first.answers.clear()
         return self.verdicts.get(self.ident)
@@ -355,3 +355,44 @@ def test_an_observed_address_is_one_attempt_whatever_name_the_connection_shows_l
     kept = verdict & (0xFFFFFFFF ^ marks.VERDICT) | marks.ALLOWED
     assert is_allowed(desk.take(raw, kept), marks.NEVER_CURRENT)
     assert [entry[:14] for _, entry in desk.recorded()] == [b'["ip","observe']
+
+
+def test_what_was_allowed_to_a_client_is_allowed_at_once_to_all_like_it(desk: Desk) -> None:
+    first = desk.send(FINE)
+    desk.send(FINE, port=2)  # from here on its client is known
+    assert desk.send(FINE, port=3) == first
+    assert desk.counted("tls", "allowed") == 3
+    other = ip_address("198.51.100.11").packed
+    assert desk.send(FINE, port=4, target=other) == first
+    assert desk.send(BANNED, port=5) == marks.REFUSE
+    assert desk.send(FINE, port=6, target=ip_address("203.0.113.5").packed) == marks.REFUSE
+    assert len(desk.recorded()) == 2
+    desk.generation = 2
+    desk.judge_by(*RULES, "suffix: www.test")
+    assert desk.send(FINE, port=7) == marks.REFUSE
+
+
+def test_what_an_exemption_allows_is_not_allowed_at_once(desk: Desk) -> None:
+    end = NOW + timedelta(seconds=60)
+    follow(desk, grants=(Grant("office", ip_address("192.0.2.7"), ("chat",), end),))
+    for port in range(3):
+        assert is_allowed(desk.send(BANNED, port=port), marks.NEVER_CURRENT)
+    desk.now = end
+    desk.first.tick(60.0)
+    assert desk.send(BANNED, port=9) == marks.REFUSE
+
+
+def test_a_hello_whose_first_half_came_before_is_no_usual_one(desk: Desk) -> None:
+    for port in range(3):
+        desk.send(FINE, port=port)
+    assert desk.send(BANNED[:60], port=9) == marks.PASS
+    assert desk.send(FINE, port=9) == marks.REFUSE  # it is not how it began
+
+
+def test_the_gate_works_where_nft_turns_sequence_numbers(desk: Desk) -> None:
+    turned = FirstPackets(desk.clients, Ledger(desk.spool), desk.words, marks.Order(turned=True))
+    desk.first = turned
+    desk.judge_by(*RULES)
+    raw = segment(PHONE, SITE, 1, 443, sequence=ISN + 1, acknowledged=9, flags=ACK, data=BANNED)
+    mark = marks.Order(turned=True).message(marks.PENDING | ISN & marks.SEQUENCE)
+    assert desk.take(raw, mark) == marks.REFUSE

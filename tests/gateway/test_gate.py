@@ -15,8 +15,8 @@ from enforcer.clients import Clients
 from enforcer.counters import Counters
 from enforcer.errors import Unavailable
 from enforcer.gateway import marks
-from enforcer.gateway.first import FirstPackets, Manner
-from enforcer.gateway.gate import Gate, Moment
+from enforcer.gateway.first import FirstPackets, Manner, Moment
+from enforcer.gateway.gate import Gate
 from tests.gateway.namespace import alone
 from tests.gateway.test_first import NOW, policy
 from tests.records import NOON_MS

@@ -51,6 +51,8 @@ def test_a_generation_is_never_that_of_what_is_never_current(generation: int) ->
 def test_a_number_of_the_kernel_is_a_word_again(word: int) -> None:
     for order in (Order(), Order(turned=True)):
         assert order.number(order.number(word)) == word
+        assert order.message(order.message(word)) == word
+        assert order.message(word).to_bytes(4, sys.byteorder) == order.number(word).to_bytes(4)  # as the kernel has it
 
 
 def test_a_word_lies_in_memory_as_a_sequence_number_in_a_packet() -> None:

@@ -1,9 +1,10 @@
 import struct
+from socket import htonl
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.gateway.nfqueue import Queued, Refused, accept, bind, read_messages
+from enforcer.gateway.nfqueue import Queued, Reader, Refused, accept, bind
 
 
 def attribute(kind: int, data: bytes) -> bytes:
@@ -24,14 +25,40 @@ def queued(ident: int, packet: bytes, mark: int | None = None, interface: int | 
     return message(0x300, body + attribute(9, bytes(12)) + attribute(10, packet))
 
 
-def read(data: bytes) -> list[Queued | Refused]:
-    return list(read_messages(memoryview(data)))
+def read(data: bytes, reader: Reader | None = None) -> list[Queued | Refused]:
+    """With the numbers as they are written here."""
+    found = (reader or Reader()).read(memoryview(data))
+    return [
+        Queued(htonl(each.ident), htonl(each.mark), each.interface, each.packet) if isinstance(each, Queued) else each
+        for each in found
+    ]
 
 
 @given(st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF), st.binary(max_size=100))
 def test_a_packet_is_read_with_its_number_mark_and_interface(ident: int, mark: int, packet: bytes) -> None:
     assert read(queued(ident, packet, mark, 7)) == [Queued(ident, mark, 7, packet)]
     assert read(queued(ident, packet)) == [Queued(ident, 0, 0, packet)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 0xFFFFFFFF), st.integers(0, 9), st.binary(max_size=40)), max_size=6))
+def test_messages_that_lie_alike_are_read_alike(packets: list[tuple[int, int, bytes]]) -> None:
+    reader = Reader()
+    for ident, interface, packet in packets:
+        assert read(queued(ident, packet, ident ^ 1, interface), reader) == [
+            Queued(ident, ident ^ 1, interface, packet)
+        ]
+
+
+def test_a_message_that_lies_otherwise_than_the_one_before() -> None:
+    reader = Reader()
+    assert read(queued(1, b"one", 2, 3), reader) == [Queued(1, 2, 3, b"one")]
+    assert read(queued(4, b"two"), reader) == [Queued(4, 0, 0, b"two")]
+    assert read(queued(5, b"three", None, 6), reader) == [Queued(5, 0, 6, b"three")]
+    assert read(message(2, struct.pack("=i", -1) + bytes(60)), reader) == [Refused(1)]
+    assert read(queued(7, b"four", 8, 9) + queued(1, b""), reader) == [Queued(7, 8, 9, b"four"), Queued(1, 0, 0, b"")]
+    whole = queued(7, b"fives", 8, 9)
+    for size in range(len(whole)):
+        assert all(isinstance(each, Queued) for each in read(whole[:size], reader))
 
 
 def test_several_messages_in_one_datagram() -> None:
@@ -49,12 +76,16 @@ def test_other_messages_are_passed_over() -> None:
 
 @given(st.binary(max_size=200))
 def test_what_is_damaged_ends_without_an_error(data: bytes) -> None:
-    read(data)
-    read(queued(1, b"abc", 2, 3)[:16] + data)
+    reader = Reader()
+    read(data, reader)
+    whole = queued(1, b"abc", 2, 3)
+    read(whole, reader)
+    for size in (16, 30, 44):
+        read(whole[:size] + data, reader)
 
 
 def test_a_verdict_says_the_queue_the_packet_and_the_mark() -> None:
-    data = accept(53, 0x01020304, 0x8000_0001)
+    data = accept(53, htonl(0x01020304), htonl(0x8000_0001))
     length, kind, flags, _, _ = struct.unpack_from("=IHHII", data)
     assert (length, kind, flags) == (len(data), 0x301, 1)
     assert struct.unpack_from("!BBH", data, 16) == (0, 0, 53)
