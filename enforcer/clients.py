@@ -6,7 +6,7 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
-from enforcer.orders import Orders
+from enforcer.orders import Grants, Orders
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Address, Client
 
@@ -29,7 +29,7 @@ class Clients:
     def __init__(self, realms: Sequence[Realm] = ()) -> None:
         self._networks: list[tuple[Network, Realm]] = []
         self._paused: Mapping[str, datetime] = MappingProxyType({})
-        self._granted: dict[tuple[str, Address], dict[str, datetime]] = {}
+        self._granted = Grants(Orders(0, ""))
         self.serve(realms)
 
     def serve(self, realms: Sequence[Realm]) -> None:
@@ -42,10 +42,7 @@ class Clients:
     def follow(self, orders: Orders) -> None:
         """Take new pauses and grants."""
         self._paused = {pause.realm: pause.until for pause in orders.pauses}
-        self._granted = {}
-        for grant in orders.grants:
-            services = self._granted.setdefault((grant.realm, grant.address), {})
-            services.update((service, grant.until) for service in grant.services)
+        self._granted = Grants(orders)
 
     def client(self, address: Address, way: str, now: datetime) -> Client | None:
         """The client at this moment; None for one outside of every realm."""
@@ -55,12 +52,12 @@ class Clients:
         else:
             return None
         until = self._paused.get(realm.name)
-        paused = until is not None and now < until
-        granted = self._granted.get((realm.name, address), {})
-        exempt = {service: end for service, end in granted.items() if now < end}
-        return Client(realm.name, Mode.MONITOR if paused else realm.mode, MappingProxyType(exempt))
+        spared = self._granted.of(realm.name, address, now)
+        observed = spared.observed is not None or (until is not None and now < until)
+        exempt = MappingProxyType(dict(spared.exempt))
+        return Client(realm.name, Mode.MONITOR if observed else realm.mode, exempt)
 
     def changes(self, before: datetime, now: datetime) -> bool:
         """Whether a pause or a grant ended between two moments, so that what passed must be judged again."""
-        ends = (*self._paused.values(), *(end for granted in self._granted.values() for end in granted.values()))
-        return any(before < end <= now for end in ends)
+        paused = any(before < end <= now for end in self._paused.values())
+        return paused or self._granted.end_between(before, now)

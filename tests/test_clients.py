@@ -51,3 +51,17 @@ def test_what_a_grant_says_is_for_its_address_and_realm() -> None:
     other = clients.client(ip_address("10.20.0.8"), "", NOW)
     assert other is not None
     assert not other.exempt
+
+
+def test_a_grant_may_be_for_a_prefix_and_may_be_to_be_observed() -> None:
+    clients = Clients([APN])
+    prefix = ip_address("2001:db8:20:30::")
+    clients.follow(
+        Orders(1, "", (), (Grant("apn", prefix, ("chat",), END, 64), Grant("apn", PHONE, (), END, None, True)))
+    )
+    inside = clients.client(ip_address("2001:db8:20:30:a::1"), "", NOW)
+    phone = clients.client(PHONE, "", NOW)
+    assert inside is not None
+    assert phone is not None
+    assert (dict(inside.exempt), inside.mode) == ({"chat": END}, Mode.ENFORCE)
+    assert (dict(phone.exempt), phone.mode) == ({}, Mode.MONITOR)

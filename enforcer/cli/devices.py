@@ -41,7 +41,7 @@ def devices() -> None:
 @click.option("--to", type=click.Path(path_type=Path), help="Where to write it; by default identity.inventory.file.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @json_option("Print one object: devices, identifiers, rejected.")
-@click.argument("export", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("export", metavar="FILE", type=click.Path(path_type=Path))
 def import_(config: Path | None, to: Path | None, dry_run: bool, as_json: bool, export: Path) -> None:
     """Take an export of a device manager, and write the least of it that is needed as the inventory.
 

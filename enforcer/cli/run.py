@@ -128,6 +128,7 @@ def _what_next(path: Path, config: Config) -> str:
         f"{dig} www.canada.ca": "allowed: forwarded, and written down nowhere",
         **({} if proxied is None else {f"curl -x http://{proxied} http://long.weixin.qq.com": "blocked: the page"}),
         f"{enforcer} attempts list": "the record of what was blocked",
+        **_a_phone_attaches(path, config),
         f"{enforcer} explain long.weixin.qq.com": "which rule, in which file, and why",
         f"curl http://{config.metrics.listen}/metrics": "what Prometheus sees",
         **({} if config.console is None else {f"xdg-open {config.console.origin}": "the console, in a browser"}),
@@ -138,6 +139,16 @@ def _what_next(path: Path, config: Config) -> str:
         f"Enforcer is running. In another shell:\n\n{shown}\n\n"
         f"The configuration is {path}, data is in {config.data_dir}. Stop with Ctrl-C."
     )
+
+
+def _a_phone_attaches(path: Path, config: Config) -> dict[str, str]:
+    """A Start of the demo's phone, where there is accounting to send it to."""
+    listen = next((radius.listen for radius in config.identity.radius if radius.listen is not None), None)
+    if listen is None:
+        return {}
+    start = "Acct-Status-Type=Start,Acct-Session-Id=1,NAS-Identifier=pgw,Framed-IP-Address=127.0.0.3"
+    send = f'radclient {listen} acct "$(cat {path.parent}/radius.secret)"'
+    return {f"echo {start},3GPP-IMSI=001010123456789 | {send}": "dev-demo-3 attaches as 127.0.0.3"}
 
 
 def log_to_stderr() -> None:

@@ -39,6 +39,7 @@ _CONFIDENCE = {
 }
 _CLAIMED = (Source.TUNNEL, Source.LEASE, Source.NEIGHBOUR)
 _DISAGREED_MAX = 10_000
+_UMBRELLA_FIELDS = {0x08: 4, 0x10: 4, 0x20: 16, 0x40: 8}  # organisation, IPv4, IPv6, device
 _MAC_OPTIONS = frozenset((65001, 65073))  # as dnsmasq adds them: six octets, or text of them
 
 
@@ -93,7 +94,7 @@ class Registry:
         self.lookups: Counter[tuple[str, Source, str]] = Counter()
         self.conflicts: Counter[tuple[Source, Source]] = Counter()
         self.disagreed: dict[Conflict, bool] = {}
-        self.sessions = sessions or SessionTable()
+        self.sessions = SessionTable() if sessions is None else sessions
         self.claims: tuple[Claims, ...] = tuple(claims)
         self.key = key
         self.waits: dict[str, Waits] = {}
@@ -103,6 +104,7 @@ class Registry:
         self._all_changed = False
         self._watched: frozenset[str] = frozenset()
         self._of_watched: dict[Session, None] = {}
+        self._places: set[Place] = set()
         self.use(inventory or Inventory())
 
     def use(self, inventory: Inventory) -> None:
@@ -115,10 +117,27 @@ class Registry:
     def report(self, report: Report) -> Session | None:
         """Take in what a gateway reports; returns its session, or None for what is no session's."""
         session = self.sessions.apply(report)
-        if session is not None and self._watched and self._is_watched(session):
+        if self._watched:
+            self._follow(session)
+        return session
+
+    def _follow(self, session: Session | None) -> None:
+        """See whether a watched device has come or gone, or somebody else has got an address of one's."""
+        if session is None:
+            self.moved = True
+        elif self._is_watched(session):
             self._of_watched[session] = None
             self.moved = True
-        return session
+        elif any((session.realm, prefix) in self._places for prefix in session.prefixes):
+            self.moved = True
+
+    def adopt(self, session: Session) -> bool:
+        """Take in a session as another gateway knows it; False when it is known here already."""
+        if not self.sessions.adopt(session):
+            return False
+        if self._watched:
+            self._follow(session)
+        return True
 
     def read(self, claims: Claims, found: Iterable[Claim], now_ms: int) -> None:
         """Take in a reading of one of `claims`."""
@@ -154,6 +173,7 @@ class Registry:
                 who = self.inventory.find(subject)
                 if who is not None and who.device is not None and who.device.id in self._watched:
                     found.add((claims.realm, prefix))
+        self._places = found
         return found
 
     def _is_watched(self, session: Session) -> bool:
@@ -291,5 +311,23 @@ def _option(value: str) -> Key | None:
     if code.isdecimal() and int(code) in _MAC_OPTIONS:
         mac = data.hex() if len(data) == 6 else mac_of(data.decode("ascii", "replace"))
         return None if mac is None else (Kind.MAC, mac)
+    if code == "20292":
+        device = _umbrella(data)
+        return None if device is None else (Kind.EDNS, device)
     text = data.decode("utf-8", "replace").strip()
     return (Kind.EDNS, text) if text and text.isprintable() else None
+
+
+def _umbrella(data: bytes) -> str | None:
+    """The device id in an option of Umbrella's: `ODNS`, version 1, flags, then fields of a type and a fixed length."""
+    at = 6
+    while data.startswith(b"ODNS\x01") and at + 2 <= len(data):
+        kind = int.from_bytes(data[at : at + 2])
+        length = _UMBRELLA_FIELDS.get(kind)
+        if length is None:
+            return None
+        value = data[at + 2 : at + 2 + length]
+        if kind == 0x40:
+            return value.hex() if len(value) == length else None
+        at += 2 + length
+    return None

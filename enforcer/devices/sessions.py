@@ -275,6 +275,41 @@ class SessionTable:
             for prefix in session.prefixes:
                 self._hold(session, prefix)
 
+    def adopt(self, session: Session) -> bool:
+        """Take in a session as another gateway knows it; False when that is no more than is known here already."""
+        known = self._sessions.get((session.realm, session.gateway, session.id))
+        if known is None:
+            self.restore([session], ())
+        elif (session.last_ms, session.stop_ms) == (known.last_ms, known.stop_ms):
+            return False
+        elif abs(session.start_ms - known.start_ms) > TOLERANCE_MS:  # of an earlier use of the id, or a later one
+            if session.start_ms < known.start_ms:
+                return False
+            self.restore([session], ())
+        else:
+            self._join(known, session)
+        self._changed.update((session.realm, prefix) for prefix in session.prefixes)
+        return True
+
+    def _join(self, known: Session, told: Session) -> None:
+        """What either says of one session."""
+        known.start_ms = min(known.start_ms, told.start_ms)
+        known.told |= told.told
+        firsts = [each for each in (known.first_ms, told.first_ms) if each is not None]
+        stops = [each for each in (known.stop_ms, told.stop_ms) if each is not None]
+        known.first_ms, known.stop_ms = min(firsts, default=None), min(stops, default=None)
+        known.last_ms = max(known.last_ms, told.last_ms)
+        known.ended_all |= told.ended_all
+        known.subject = _joined(told.subject, known.subject)
+        for prefix, first, last in told.runs:
+            known.runs = _run(_run(known.runs, prefix, first), prefix, last)
+        for prefix, first in told.named.items():
+            known.named[prefix] = min(first, known.named.get(prefix, first))
+        for prefix in known.prefixes:
+            self._hold(known, prefix)
+        if known.stop_ms is not None:
+            self._closed.setdefault(known)
+
     def narrower(self, realm: str, prefix: Prefix) -> bool:
         """Whether anybody in the realm has ever held a longer prefix than this one."""
         return any(length > prefix.length for length in self._lengths.get((realm, prefix.version), ()))

@@ -121,16 +121,29 @@ def elements(settings: Settings, kernel: Kernel, policy: Policy, orders: Orders,
         observed = (each for realm in settings.realms if realm.mode is Mode.MONITOR for each in realm.networks)
         found[f"observed{version}"] = _networks(observed, version)
         found[f"paused{version}"] = _paused(settings, orders, now, version)
-        found[f"exempt{version}"] = {
-            str(grant.address): grant.until
-            for grant in orders.grants
-            if grant.address.version == version and grant.until > now
-        }
+        found[f"exempt{version}"] = _exempt(orders, now, version)
     found |= _banned(policy, now)
     rules = [rule for each in policy.lists for rule in each.rules if rule.kind is Kind.FINGERPRINT]
     if any(_in_force(rule, now) and not rule.ports for rule in rules):
         found["mmtls"] = dict.fromkeys(MMTLS_STARTS)
     return found
+
+
+def _exempt(orders: Orders, now: datetime, version: int) -> dict[str, datetime | None]:
+    """Whose packets the kernel does not reject by itself: who is exempt from something, or observed."""
+    granted: dict[Network, datetime] = {}
+    for grant in orders.grants:
+        if grant.address.version == version and grant.until > now:
+            length = grant.address.max_prefixlen if grant.length is None else grant.length
+            network = ip_network((grant.address, length))
+            granted[network] = max(grant.until, granted.get(network, grant.until))
+    kept: dict[str, datetime | None] = {}
+    outer: list[Network] = []
+    for network, until in sorted(granted.items(), key=lambda pair: pair[0].prefixlen):  # intervals may not overlap
+        if not any(network.network_address in each for each in outer):
+            outer.append(network)
+            kept[str(network.network_address if network.num_addresses == 1 else network)] = until
+    return kept
 
 
 def _sets(settings: Settings) -> Iterator[str]:
@@ -146,7 +159,7 @@ def _sets(settings: Settings) -> Iterator[str]:
         yield f"set untouched{version} {{ type {address}; flags interval; }}"
         yield f"set observed{version} {{ type {address}; flags interval; }}"
         yield f"set paused{version} {{ type {address}; flags interval, timeout; }}"
-        yield f"set exempt{version} {{ type {address}; flags timeout; }}"
+        yield f"set exempt{version} {{ type {address}; flags interval, timeout; }}"
         yield f"set banned{version} {{ type {address}; flags interval; }}"
         yield f"set ports{version} {{ typeof {ip} daddr . meta l4proto . th dport; flags interval; }}"
         yield f"set learned{version} {{ type {address}; flags timeout; }}"

@@ -78,7 +78,7 @@ def _text(path: Path, key: str) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise Unavailable(f"{path}: cannot be read ({error.strerror}); mend {key}") from error
+        raise Unavailable(f"{path}: cannot be read ({error.strerror}); mend {key}, or name another file") from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -218,7 +218,7 @@ def _subject(said: Accounting, calling: Calling) -> Subject:
         msisdn = msisdn_of(text)
     elif calling is Calling.MAC:
         mac = mac_of(text)
-    elif calling is Calling.AUTO:
+    elif calling is Calling.AUTO and text:
         mobile = imei is not None or imsi is not None
         mac = None if mobile else mac_of(text, bare=not text.isdigit())
         msisdn = msisdn_of(text) if mac is None else None

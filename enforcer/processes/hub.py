@@ -24,6 +24,7 @@ from enforcer.hub.visits import Visits
 from enforcer.identity.accounting import AccountingPart
 from enforcer.identity.inventory import inventory_of
 from enforcer.identity.roster import RosterPart
+from enforcer.identity.shared import SharedPart
 from enforcer.identity.sources import SourcesPart
 from enforcer.part import Means, Part
 from enforcer.policy.compiled import PolicySettings
@@ -53,8 +54,11 @@ def parts_of(means: Means) -> tuple[Part, ...]:
     """What the hub does beside recording, in the order in which it begins."""
     identity = means.config.identity
     known: list[Part] = []
-    if identity.radius:
-        known.append(AccountingPart(means))
+    shared = None if identity.shared is None else SharedPart(means)
+    if identity.radius or shared is not None:
+        known.append(AccountingPart(means, None if shared is None else shared.tell))
+    if shared is not None:
+        known.append(shared)
     if identity.leases or identity.neighbours or identity.tunnels:
         known.append(SourcesPart(means))
     known.append(RosterPart(means))

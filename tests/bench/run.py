@@ -1,6 +1,6 @@
 """What `make bench` runs: measures against the budgets and other servers, reports, asserts nothing.
 
-usage: run.py [dns] [service] [policy] [flow] [index] [proxy]: those named, else all of them
+usage: run.py [dns] [service] [policy] [flow] [index] [proxy] [identity]: those named, else all of them
 """
 
 import os
@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 
-from tests.bench import compare, flow, index, policy, proxy, service
+from tests.bench import compare, flow, identity, index, policy, proxy, service
 from tests.bench.process import find
 from tests.bench.tables import print_table
 
@@ -23,6 +23,11 @@ def connections() -> None:
     print_table(("the first octets of a connection", "octets", "µs"), flow.main())
 
 
+def known() -> None:
+    """Sessions and accounting."""
+    print_table(("identity", ""), identity.main())
+
+
 PARTS = {
     "dns": compare.main,
     "service": service.main,
@@ -30,6 +35,7 @@ PARTS = {
     "flow": connections,
     "index": index.main,
     "proxy": proxy.main,
+    "identity": known,
 }
 NEED_LOAD = {"dns", "service"}
 

@@ -52,6 +52,7 @@ def test_the_configuration_that_is_shown_loads(shown: str, tmp_path: Path) -> No
     if "realms" in changes:  # all that the example serves
         changes["realms"] = [{**realm, "listeners": ["dns4", "dns6"]} for realm in changes["realms"]]
     changes["policy"] = production["policy"] | changes.get("policy", {})
+    (tmp_path / "devices.csv").touch()
     (tmp_path / "enforcer.yaml").write_text(yaml.safe_dump(production | changes))
     load(tmp_path / "enforcer.yaml", shipped)
 

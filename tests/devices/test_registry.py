@@ -36,6 +36,7 @@ INVENTORY = Inventory(
         (Kind.CERTIFICATE, "c" * 64): DEVICES["cert"],
         (Kind.TOKEN, "d" * 64): DEVICES["token"],
         (Kind.EDNS, "site-ottawa-01"): DEVICES["cpe"],
+        (Kind.EDNS, "0123456789abcdef"): DEVICES["cpe"],
         (Kind.TUNNEL, "key"): DEVICES["peer"],
     },
     (
@@ -56,6 +57,10 @@ def claims(source: Source, subject: Subject, realm: str = "apn", read_ms: int = 
     made = Claims(realm, source, stale_ms=60_000)
     made.take([Claim(host_prefix(IP), subject)], read_ms)
     return made
+
+
+def moved(registry: Registry) -> bool:
+    return registry.moved
 
 
 def owner(registry: Registry, shown: str | None = None, address: str = "10.20.0.5") -> Owner:
@@ -109,6 +114,12 @@ def test_each_source_has_its_confidence(
         ("edns:65001:0010a42319c0", Source.EDNS, Confidence.MEDIUM, "dev-wifi"),
         (f"edns:65073:{b'00:10:a4:23:19:c0'.hex()}", Source.EDNS, Confidence.MEDIUM, "dev-wifi"),
         (f"edns:65074:{b'site-ottawa-01'.hex()}", Source.EDNS, Confidence.MEDIUM, "dev-cpe"),
+        (
+            "edns:20292:4f444e530100" + "000800000001" + "00400123456789abcdef",
+            Source.EDNS,
+            Confidence.MEDIUM,
+            "dev-cpe",
+        ),
     ],
 )
 def test_what_a_client_shows_names_its_device(shown: str, source: Source, confidence: Confidence, device: str) -> None:
@@ -181,7 +192,9 @@ def test_only_what_is_fresh_and_beyond_doubt_is_certain() -> None:
     assert not conflict.disagreed
 
 
-@pytest.mark.parametrize("shown", ["edns:65001:0010a4", "edns:65074:", "edns:65074:0a", "edns:x:6161"])
+@pytest.mark.parametrize(
+    "shown", ["edns:65001:0010a4", "edns:65074:", "edns:65074:0a", "edns:x:6161", "edns:20292:4f444e5301000099"]
+)
 def test_an_option_that_names_nothing_is_no_evidence(shown: str) -> None:
     found = owner(Registry(), shown)
     assert found is NOBODY or found.identity.state is State.UNLISTED
@@ -205,8 +218,15 @@ def test_the_places_of_watched_devices_are_kept_ready() -> None:
     other = host_prefix(ip_address("10.20.0.9"))
     start = Report("apn", "pgw", Status.START, NOW_MS, "s2", NOW_MS, prefixes=(other,), subject=SIM)
     registry.report(start)
-    assert registry.moved
+    assert moved(registry)
     assert ("apn", other) in registry.places()
+    registry.moved = False
+    stranger = Subject(imsi="001019999999999")
+    elsewhere = host_prefix(ip_address("10.20.0.10"))
+    registry.report(replace(start, session="s3", subject=stranger, prefixes=(elsewhere,)))
+    assert not moved(registry)
+    registry.report(replace(start, session="s4", subject=stranger))  # another has got the address
+    assert moved(registry)
     registry.report(replace(start, status=Status.STOP, session="s1", prefixes=()))
     registry.places()
     assert registry.places() == {("apn", other), ("wifi", host_prefix(IP))}

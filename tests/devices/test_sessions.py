@@ -264,6 +264,22 @@ def test_two_realms_with_one_address_have_two_owners() -> None:
     assert (who(sessions, 1), who(sessions, 1, realm="other"), who(sessions, 1, realm="third")) == ("s1", "s2", None)
 
 
+def test_what_another_gateway_knows_is_added_to_what_is_known_here() -> None:
+    def kept(*reports: Report) -> Session:
+        (session,) = table(*reports).sessions()
+        return session
+
+    here = table(report(START, 0, holds=(V6,)))
+    assert not here.adopt(kept(report(START, 0, holds=(V6,))))
+    assert here.adopt(kept(report(INTERIM, 60, lasted_s=60, holds=(V4,))))
+    assert who(here, 60) == "s1"
+    assert here.adopt(kept(report(STOP, 90, lasted_s=90)))
+    assert [who(here, at) for at in (89, 90)] == ["s1", None]
+    assert here.adopt(kept(report(START, 5000, who=OTHER)))  # the same id, used again
+    assert [who(here, at) for at in (89, 90, 5001)] == ["s1", None, "s1"]
+    assert not here.adopt(kept(report(START, 0, holds=(V6,), who=OTHER)))
+
+
 def test_the_history_is_forgotten_in_time() -> None:
     sessions = table(report(START, 0), report(STOP, 10), report(START, 20, id="s2"))
     day_ms = T0 + 24 * 3_600_000

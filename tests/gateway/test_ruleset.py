@@ -108,12 +108,14 @@ def test_pauses_and_grants_end_by_themselves() -> None:
             Grant("office", ip_address("192.0.2.7"), ("chat",), soon),
             Grant("office", ip_address("192.0.2.8"), ("chat",), past),
             Grant("office", ip_address("2001:db8:20::7"), ("chat",), soon),
+            Grant("office", ip_address("2001:db8:20::"), ("chat",), soon, 64),
+            Grant("office", ip_address("192.0.2.9"), (), soon, observed=True),
         ),
     )
     found = of(orders=orders)
     assert found["paused4"] == {"192.0.2.0/24": soon, "198.18.0.0/16": soon}
-    assert found["exempt4"] == {"192.0.2.7": soon}
-    assert found["exempt6"] == {"2001:db8:20::7": soon}
+    assert found["exempt4"] == {"192.0.2.7": soon, "192.0.2.9": soon}
+    assert found["exempt6"] == {"2001:db8:20::/64": soon}
 
 
 def test_another_generation_is_another_mark() -> None:

@@ -6,7 +6,8 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from pathlib import Path
 from unittest import mock
 
@@ -15,11 +16,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enforcer.attempts.attempt import POSITIONS
+from enforcer.attempts.block import encode_block, with_client
 from enforcer.attempts.log import DayLog, days
 from enforcer.attempts.spool import HEADER, ROW_WORDS, Spool, segments
-from enforcer.devices.registry import Registry
+from enforcer.devices.device import Device
+from enforcer.devices.inventory import Inventory, Kind
+from enforcer.devices.prefix import host_prefix
+from enforcer.devices.registry import Registry, Waits
+from enforcer.devices.sessions import Report, Status
+from enforcer.devices.subject import Subject
 from enforcer.hub.recorder import BATCH, Recorder
-from tests.records import NOON_MS, logged, moment, registry, spooled, whole
+from tests.records import BLOCK, NOON_MS, logged, moment, registry, spooled, whole
 
 WINDOW_MS = 60_000
 
@@ -116,6 +123,166 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
+
+
+SIM = {name: Subject(imsi=f"00101000000000{name[-1]}") for name in ("dev-1", "dev-2", "dev-9")}
+
+
+def connected(site: Site) -> Registry:
+    """Owners who come and go: two devices of the inventory, known by their SIMs."""
+    devices = {name: Device(name, "team") for name in ("dev-1", "dev-2")}
+    keys = {(Kind.IMSI, str(SIM[name].imsi)): device for name, device in devices.items()}
+    keys[Kind.TOKEN, "ab"] = devices["dev-2"]
+    owners = Registry(Inventory(tuple(devices.values()), keys))
+    owners.waits["lab"] = Waits(unknown_ms=5000, settle_ms=1000)
+    site.owners = owners
+    site.recorder.use(owners)
+    return owners
+
+
+def tell(site: Site, device: str, status: Status, at_ms: int, session: str | None = None) -> None:
+    """A gateway's report of what happened at a moment, which arrives now."""
+    prefix = host_prefix(ip_address("192.0.2.1"))
+    late_s = round((site.now_ms - at_ms) / 1000)
+    report = Report("lab", "pgw", status, site.now_ms, session or device, at_ms, late_s, prefixes=(prefix,))
+    site.owners.report(replace(report, subject=SIM[device]))
+
+
+def whose(site: Site) -> list[tuple[object, object]]:
+    return [(line["device"], line["count"]) for line in site.lines()]
+
+
+def test_r12_an_attempt_that_is_faster_than_its_accounting_waits_for_it(site: Site) -> None:
+    connected(site)
+    site.attempt(spooled())
+    site.poll(after_ms=4000)
+    assert whose(site) == []
+    assert sum(site.recorder.live().values()) == 0
+    tell(site, "dev-1", Status.START, site.now_ms - 5000)
+    site.poll()
+    assert whose(site) == [("dev-1", 1)]
+    assert site.owners.lookups.total() == 1
+
+
+def test_r12_an_attempt_that_nobody_claims_is_unresolved_after_five_seconds(site: Site) -> None:
+    connected(site)
+    site.attempt(spooled(), times=3)
+    site.poll(after_ms=4900)
+    assert whose(site) == []
+    site.poll(after_ms=200)
+    assert whose(site) == [(None, 1)]
+    (line,) = site.lines()
+    assert line["identity"]["state"] == "unresolved"  # type: ignore[index]
+    site.settle()
+    assert whose(site) == [(None, 1), (None, 2)]
+
+
+def test_what_is_not_in_the_inventory_does_not_wait_for_longer(site: Site) -> None:
+    connected(site)
+    tell(site, "dev-9", Status.START, site.now_ms - 1000)
+    site.attempt(spooled())
+    site.poll(after_ms=1000)
+    ((device, count),) = whose(site)
+    assert (str(device)[:9], count) == ("unlisted:", 1)
+
+
+def test_a_moment_is_waited_for_who_may_just_have_got_the_address(site: Site) -> None:
+    connected(site)
+    tell(site, "dev-1", Status.START, site.now_ms - 60_000)
+    site.poll()
+    site.attempt(spooled())
+    site.poll(after_ms=500)
+    assert whose(site) == []
+    tell(site, "dev-2", Status.START, site.now_ms - 1000)
+    site.poll(after_ms=500)
+    assert whose(site) == [("dev-2", 1)]
+
+
+def test_each_has_its_own_share_of_what_is_counted_in_one_row(site: Site) -> None:
+    connected(site)
+    tell(site, "dev-1", Status.START, site.now_ms - 60_000)
+    site.attempt(spooled())
+    site.poll(after_ms=1000)
+    site.attempt(spooled(), times=4)
+    for _ in range(10):
+        site.poll(after_ms=500)
+    changed_ms = site.now_ms
+    site.now_ms += 600
+    site.attempt(spooled(), times=7)
+    site.poll(after_ms=2000)
+    tell(site, "dev-2", Status.START, changed_ms)
+    site.poll()
+    assert whose(site) == [("dev-1", 1), ("dev-1", 4), ("dev-2", 7)]
+    site.attempt(spooled(), times=2)
+    site.settle()
+    assert whose(site)[3:] == [("dev-2", 2)]
+    assert sum(int(str(count)) for _, count in whose(site)) == 14
+
+
+def test_a_stop_alone_closes_the_window_too(site: Site) -> None:
+    connected(site)
+    tell(site, "dev-1", Status.START, site.now_ms - 60_000)
+    site.attempt(spooled(), times=3)
+    site.poll(after_ms=1000)
+    site.now_ms += 1000
+    tell(site, "dev-1", Status.STOP, site.now_ms)
+    site.poll()
+    assert whose(site) == [("dev-1", 1), ("dev-1", 2)]
+
+
+def test_an_interim_closes_no_window(site: Site) -> None:
+    connected(site)
+    tell(site, "dev-1", Status.START, site.now_ms - 60_000)
+    site.attempt(spooled(), times=3)
+    site.poll(after_ms=1000)
+    tell(site, "dev-1", Status.INTERIM, site.now_ms)
+    site.poll(after_ms=1000)
+    assert whose(site) == [("dev-1", 1)]
+
+
+def test_what_a_client_has_shown_tells_its_device(site: Site) -> None:
+    connected(site)
+    entry = with_client(encode_block(BLOCK), "203.0.113.9", 4, "token:ab")
+    site.attempt(entry)
+    site.poll(after_ms=1000)
+    (line,) = site.lines()
+    assert (line["device"], line["identity"]["source"]) == ("dev-2", "token")  # type: ignore[index]
+
+
+def test_an_ended_segment_is_kept_until_its_last_record_has_waited(site: Site) -> None:
+    connected(site)
+    site.attempt(spooled(), times=2)
+    site.seal()
+    site.spool.sync()
+    site.poll(after_ms=1000)
+    assert whose(site) == []
+    assert len(site.left()) == 1
+    tell(site, "dev-1", Status.START, site.now_ms - 2000)
+    site.settle()
+    assert whose(site) == [("dev-1", 1), ("dev-1", 1)]
+    assert site.left() == []
+
+
+def test_a_hub_killed_while_a_record_waits_loses_nothing(site: Site) -> None:
+    connected(site)
+    site.attempt(spooled(), times=2)
+    site.poll()
+    site.kill()
+    site.start()
+    tell(site, "dev-1", Status.START, site.now_ms - 1000)
+    site.poll(after_ms=1000)
+    site.settle()
+    assert whose(site) == [("dev-1", 1), ("dev-1", 1)]
+
+
+def test_after_a_long_absence_records_do_not_wait_and_have_who_it_was_then(site: Site) -> None:
+    connected(site)
+    tell(site, "dev-1", Status.START, site.now_ms - 60_000)
+    site.attempt(spooled())
+    site.now_ms += 600_000
+    tell(site, "dev-2", Status.START, site.now_ms - 300_000)
+    site.poll()
+    assert whose(site) == [("dev-1", 1)]
 
 
 def test_the_first_attempt_is_a_line_at_once(site: Site) -> None:

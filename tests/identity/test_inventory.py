@@ -215,7 +215,8 @@ def test_a_file_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
         read_inventory(tmp_path / "devices.csv", (APN,))
     assert str(caught.value) == (
-        f"{tmp_path}/devices.csv: cannot be read (No such file or directory); mend identity.inventory.file"
+        f"{tmp_path}/devices.csv: cannot be read (No such file or directory); mend identity.inventory.file, "
+        "or name another file"
     )
 
 

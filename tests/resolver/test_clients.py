@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
 from enforcer.decide.dns import Ech
-from enforcer.orders import PROBE, PROBE6, PROBE_REALM, Grant, Orders, Pause
+from enforcer.orders import PROBE, PROBE6, PROBE_REALM, Grant, Orders, Pause, ShownGrant
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Client
 from enforcer.resolver.admission import Standing
@@ -139,3 +139,28 @@ def test_loopback_of_ipv6_in_a_realm_is_a_client_like_others() -> None:
     assert client(directory, str(PROBE6)) == Client("wide", Mode.ENFORCE)
     assert client(directory, str(PROBE)) == Client(PROBE_REALM, Mode.ENFORCE)
     assert client(directory, "127.0.0.1") == Client("wide", Mode.ENFORCE)
+
+
+def test_what_a_client_shows_is_granted_to_it_wherever_it_is() -> None:
+    directory = Directory((WIDE, Realm("roaming", (), Mode.ENFORCE)))
+    proof = ShownGrant("roaming", "token:ab", ("chat",), SOON)
+    directory.follow(Orders(1, "a", shown=(proof, ShownGrant("roaming", "token:cd", (), SOON, observed=True))))
+    away = ip_address("203.0.113.9")
+
+    def shown(text: str | None) -> tuple[dict[str, datetime], Mode]:
+        found = directory.group(away, NOW, Standing.PROVEN, text).client
+        assert found is not None
+        return dict(found.exempt), found.mode
+
+    assert shown("token:ab") == ({"chat": SOON}, Mode.ENFORCE)
+    assert shown("token:cd") == ({}, Mode.MONITOR)
+    assert shown("token:ef") == shown(None) == ({}, Mode.ENFORCE)
+
+
+def test_a_prefix_is_granted_to_all_of_it() -> None:
+    directory = Directory((WIDE,))
+    directory.follow(Orders(1, "a", grants=(Grant("wide", ip_address("2001:db8:1:2::"), ("chat",), SOON, 64),)))
+    inside, outside = client(directory, "2001:db8:1:2::9"), client(directory, "2001:db8:1:3::9")
+    assert inside is not None
+    assert outside is not None
+    assert (dict(inside.exempt), dict(outside.exempt)) == ({"chat": SOON}, {})
