@@ -13,7 +13,8 @@ from prometheus_client import Metric
 from enforcer.counters import Counters, read_counters
 from enforcer.hub.metrics import Page, PolicyFacts, Snapshot
 from enforcer.processes.hub import parts_of
-from tests.hub.desk import Desk
+from tests.identity.gateway import Bench
+from tests.processes.site import free_port
 from tests.tools import need
 
 _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "info": ("_info",), "histogram": ("_bucket", "_count", "_sum")}
@@ -23,22 +24,42 @@ _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "info": ("_info",), "histog
 def labels_of_metrics() -> Mapping[str, Set[str]]:
     """The labels of every series of a hub's metrics page, by its name; parts have theirs before they have a value."""
     found: dict[str, set[str]] = defaultdict(set)
-    with TemporaryDirectory() as folder:
-        for metric in (*Page(lambda: _snapshot(Path(folder))).collect(), *_of_parts(Path(folder))):
-            for suffix in _SUFFIXES[metric.type]:
-                found[metric.name + suffix] |= set(getattr(metric, "_labelnames", ()))
-            for sample in metric.samples:
-                found[sample.name] |= sample.labels.keys()
+    for metric in families():
+        for suffix in _SUFFIXES[metric.type]:
+            found[metric.name + suffix] |= set(getattr(metric, "_labelnames", ()))
+        for sample in metric.samples:
+            found[sample.name] |= sample.labels.keys()
     return found
 
 
+@cache
+def families() -> tuple[Metric, ...]:
+    """Every family of a hub's metrics page, in the order of their names."""
+    with TemporaryDirectory() as folder:
+        found = (*Page(lambda: _snapshot(Path(folder))).collect(), *_of_parts(Path(folder)))
+        return tuple(sorted(found, key=lambda family: family.name))
+
+
+def reference() -> Iterable[str]:
+    """The rows of the table of all metrics: name, type, labels, meaning."""
+    for family in families():
+        name = family.name + _SUFFIXES[family.type][0] if family.type in ("counter", "info") else family.name
+        labels = sorted(labels_of_metrics()[family.name + _SUFFIXES[family.type][-1]] - {"le"})
+        listed = ", ".join(f"`{label}`" for label in labels)
+        yield f"| `{name}` | {family.type} | {listed} | {family.documentation.rstrip('.')} |"
+
+
 def _of_parts(folder: Path) -> list[Metric]:
-    desk = Desk(folder)
-    parts = parts_of(desk.means)
+    """Of a hub that has every source of identity."""
+    client = {"network": "127.0.0.1", "secret_file": str(folder / "secret")}
+    radius = {"realm": "lab", "listen": f"127.0.0.1:{free_port()}", "clients": [client]}
+    leases = {"realm": "lab", "format": "dnsmasq", "path": str(folder / "leases")}
+    bench = Bench(folder, {"radius": [radius], "leases": [leases]})
+    parts = parts_of(bench.means)
     found = [metric for part in parts for metric in part.metrics()]
     for part in reversed(parts):
         part.close()
-    desk.log.close()
+    bench.desk.log.close()
     return found
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from enforcer.blocklists import shipped
 from enforcer.config.load import load
-from tests.deploy.page import labels_of_metrics
+from tests.deploy.page import labels_of_metrics, reference
 from tests.tools import need
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -86,6 +86,15 @@ def test_an_alert_says_what_it_means_and_where_it_is_told_what_to_do(rule: dict[
 
 def test_the_runbook_has_no_alert_that_there_is_not() -> None:
     assert set(re.findall(r"^### (Enforcer\w+)$", README, re.MULTILINE)) == {rule["alert"] for rule in ALERTS}
+
+
+# The reference
+
+
+def test_the_reference_has_every_metric_as_the_page_has_it() -> None:
+    text = (DEPLOY / "prometheus" / "README.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `enforcer_")]
+    assert rows == list(reference())
 
 
 # The rules of names (prometheus.io/docs/practices/naming)
