@@ -262,6 +262,11 @@ class Resolver(Section):
     strategy: Annotated[Strategy, choice(Strategy)] = Field(
         Strategy.FASTEST, description="Which upstream is asked first."
     )
+    mixed_case: bool = Field(
+        False,
+        description="Ask over UDP in letters of random case, which an answer has to repeat: harder to forge. An "
+        "upstream that does not repeat them is asked in lower case.",
+    )
     answer: Annotated[Answer, choice(Answer)] = Field(
         Answer.NXDOMAIN, description="The answer to a blocked question, where the list does not say otherwise."
     )

@@ -194,6 +194,7 @@ def manner_of(config: Config) -> Manner:
         parallel=strategy is Strategy.PARALLEL,
         attempt_s=timeouts.attempt_s,
         query_s=timeouts.query_s,
+        mixed_case=resolver.mixed_case,
     )
 
 

@@ -28,6 +28,7 @@ from enforcer.wire.dnscodes import Rcode, RRClass, RRType
 TICK_S = 0.05
 PROBE_S = 10.0  # after which an upstream that nobody asked is asked to see how it does
 PLAIN_S = 900.0  # seconds for which an upstream that does not know EDNS is asked without
+CASE_LOST_MAX = 3
 DOWN_AFTER = 3  # silences in a row
 DOWN_MIN_S, DOWN_MAX_S = 1.0, 30.0
 PAYLOAD = 1232  # octets of UDP that we take (DNS flag day 2020)
@@ -48,13 +49,15 @@ class Manner:
     """How upstreams are asked.
 
     fastest: first the one that has answered soonest; else the one named first. parallel: all at once.
-    attempt_s: seconds until the next one is asked. query_s: seconds until a question is given up.
+    attempt_s: seconds until the next one is asked. query_s: seconds until a question is given up. mixed_case: over UDP
+    in letters of random case, which an answer must repeat (draft-vixie-dnsext-dns0x20).
     """
 
     fastest: bool
     attempt_s: float
     query_s: float
     parallel: bool = False
+    mixed_case: bool = False
 
 
 class Answer(NamedTuple):
@@ -106,7 +109,7 @@ class _Exchange:
 
 @dataclass(slots=True, eq=False)
 class _Try:
-    """One query as it was sent. edns: with an OPT record."""
+    """One query as it was sent. edns: with an OPT record. case: the name in random letters; None: in lower case."""
 
     exchange: _Exchange
     upstream: "_Upstream"
@@ -114,6 +117,7 @@ class _Try:
     id: int
     sent: float
     edns: bool
+    case: bytes | None = None
 
 
 class _Upstream:
@@ -123,6 +127,8 @@ class _Upstream:
         self.index = index
         self.target = target
         self.plain_until = 0.0  # it answers FORMERR or NOTIMP to EDNS (RFC 6891 §7), so it is asked without
+        self.case_lost = 0  # answers in a row that did not repeat the letters' case
+        self.case_until = 0.0  # it does not repeat it, so it is asked without
         self.silences = 0
         self.down_until = 0.0  # when to see whether it is back; 0 while it is up
         self.down_s = DOWN_MIN_S
@@ -270,10 +276,13 @@ class Upstreams:
         if upstream.target.transport is not Transport.UDP:
             return self._stream(exchange, upstream, now, edns=edns)
         attempt = _Try(exchange, upstream, None, 0, now, edns)
+        question = exchange.question
+        if self._manner.mixed_case and now >= upstream.case_until:
+            attempt.case = mixed(question.qname, self._chance.draw)
+            question = question._replace(qname=attempt.case)
         try:
-            attempt.port, attempt.id = self._ports[upstream.index].ask(
-                _query(0, exchange.question, edns=edns, ad=False)[2:], attempt
-            )
+            query = _query(0, question, edns=edns, ad=False)[2:]
+            attempt.port, attempt.id = self._ports[upstream.index].ask(query, attempt)
         except OSError:
             self._words[upstream.failed("network")] += 1
             self._silent(upstream, now)
@@ -326,7 +335,26 @@ class Upstreams:
             self._words[upstream.failed("mismatch")] += 1
             return
         self._leave(attempt)
+        if attempt.case is not None and not self._repeats(upstream, attempt, wire):
+            return
         self._answered(attempt, Answer(wire, response))
+
+    def _repeats(self, upstream: _Upstream, attempt: _Try, wire: bytes) -> bool:
+        """Whether the answer has the letters of the query; else it may be forged, and is asked for over TCP.
+
+        Who does so thrice in a row is asked in lower case for a while.
+        """
+        if attempt.case is None or wire.startswith(attempt.case, 12) or wire[4:6] == b"\0\0":
+            upstream.case_lost = 0
+            return True
+        self._words[upstream.failed("mismatch")] += 1
+        now = self._loop.time()
+        upstream.case_lost += 1
+        if upstream.case_lost >= CASE_LOST_MAX:
+            upstream.case_lost, upstream.case_until = 0, now + PLAIN_S
+        if attempt.exchange.done is not None and not self._stream(attempt.exchange, upstream, now, edns=attempt.edns):
+            self._try(attempt.exchange)
+        return False
 
     def _heard(self, upstream: _Upstream, attempt: _Try | None, wire: bytes) -> None:
         """An answer on a connection, to who waited for this ID; None: nobody does, any more or at all."""
@@ -435,6 +463,19 @@ class Upstreams:
                 self._leave(attempt)
             self._try(exchange)
         self._timer = self._loop.call_later(TICK_S, self._tick) if waiting else None
+
+
+def mixed(name: bytes, draw: Callable[[], int]) -> bytes:
+    """A lower-case wire name in letters of random case. draw: 16 bits of chance."""
+    bits = left = 0
+    octets = bytearray(name)
+    for place, octet in enumerate(octets):
+        if 0x61 <= octet <= 0x7A:
+            if not left:
+                bits, left = draw(), 16
+            octets[place] = octet ^ (bits & 1) << 5
+            bits, left = bits >> 1, left - 1
+    return bytes(octets)
 
 
 def _ignore(_: Answer | Failure) -> None:

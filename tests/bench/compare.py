@@ -25,6 +25,7 @@ SETS = {
     "blocked": "blocked only",
     "forwarded": "forwarded only, every name new",
 }
+HISTOGRAM = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1)
 COLUMNS = ("queries/s", "per CPU-s", f"of {REFERENCE}", "lost", "wrong", "p50 ms", "p99 ms", "memory MB")
 
 
@@ -179,6 +180,17 @@ def print_set(title: str, found: dict[str, Figures]) -> None:
     ]
     print()
     print_table((title, *COLUMNS), rows)
+    print_histogram(found)
+
+
+def print_histogram(found: dict[str, Figures]) -> None:
+    """How many of a hundred answers came within each time, at half load: all probes together."""
+    rows = []
+    for name, figures in found.items():
+        seconds = [each for answers in figures.probes for each in answers.seconds]
+        shares = [sum(each <= bound for each in seconds) / max(len(seconds), 1) for bound in HISTOGRAM]
+        rows.append((name, *(f"{share:.1%}" for share in shares)))
+    print_table(("within, at half load", *(f"{ms(bound)} ms" for bound in HISTOGRAM)), rows)
 
 
 def print_records(recorded: int, figures: Figures) -> None:

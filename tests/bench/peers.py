@@ -22,13 +22,27 @@ SOCKET_BUFFER = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Secure:
+    """The ports of the encrypted transports, and what is shown there."""
+
+    tls: int
+    https: int
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """What a server is given. folder: its own; upstream: the port to forward to, on 127.0.0.1, as is its own port."""
+    """What a server is given. folder: its own; upstream: the port to forward to, on 127.0.0.1, as is its own port.
+
+    secure: None without encrypted transports.
+    """
 
     folder: Path
     rules: Sequence[str]
     port: int
     upstream: int
+    secure: Secure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,7 @@ class Peer:
     log: Path | None = None
     hub: Running | None = None
     metrics: int | None = None
+    secure: Secure | None = None
 
 
 @contextmanager
@@ -59,6 +74,20 @@ def unbound(place: Place, program: str) -> Iterator[Peer]:
     lines = ["$ORIGIN rpz.test.", "$TTL 60", "@ SOA localhost. root.localhost. 1 3600 600 86400 60", "@ NS localhost."]
     lines += [f"{owner} CNAME ." for rule in place.rules for owner in (rule, f"*.{rule}")]
     zone.write_text("\n".join(lines) + "\n")
+    secure = place.secure
+    encrypted = (
+        ""
+        if secure is None
+        else f"""\
+  interface: 127.0.0.1@{secure.tls}
+  interface: 127.0.0.1@{secure.https}
+  tls-port: {secure.tls}
+  https-port: {secure.https}
+  tls-service-pem: "{secure.certificate}"
+  tls-service-key: "{secure.key}"
+  incoming-num-tcp: 100
+"""
+    )
     config.write_text(f"""\
 server:
   interface: 127.0.0.1@{place.port}
@@ -74,7 +103,7 @@ server:
   do-not-query-localhost: no
   so-rcvbuf: {SOCKET_BUFFER}
   so-sndbuf: {SOCKET_BUFFER}
-  msg-cache-size: 64m
+{encrypted}  msg-cache-size: 64m
   rrset-cache-size: 64m
 forward-zone:
   name: "."
@@ -95,9 +124,18 @@ def dnsdist(place: Place, program: str) -> Iterator[Peer]:
     """Dnsdist with the rules as a suffix match, a packet cache, and LogAction."""
     log, config = place.folder / "dnsdist.log", place.folder / "dnsdist.conf"
     rules = "\n".join(f'banned:add("{rule}")' for rule in place.rules)
+    secure = place.secure
+    encrypted = (
+        ""
+        if secure is None
+        else f"""\
+addTLSLocal("127.0.0.1:{secure.tls}", "{secure.certificate}", "{secure.key}", {{maxInFlight=1000}})
+addDOHLocal("127.0.0.1:{secure.https}", "{secure.certificate}", "{secure.key}", "/dns-query")
+"""
+    )
     config.write_text(f"""\
-setLocal("127.0.0.1:{place.port}")
-setUDPSocketBufferSizes({SOCKET_BUFFER}, {SOCKET_BUFFER})
+setLocal("127.0.0.1:{place.port}", {{maxInFlight=1000}})
+{encrypted}setUDPSocketBufferSizes({SOCKET_BUFFER}, {SOCKET_BUFFER})
 newServer({{address="127.0.0.1:{place.upstream}", checkInterval=60}})
 getPool(""):setCache(newPacketCache({CACHED}))
 local banned = newSuffixMatchNode()
@@ -164,13 +202,17 @@ def write_config(place: Place, workers: int, metrics: int) -> Path:
     write_list(place.folder / "bench.yaml", place.rules)
     path = place.folder / "enforcer.yaml"
     endpoint = f"127.0.0.1:{place.port}"
+    listener: dict[str, object] = {"name": "dns", "udp": endpoint, "tcp": endpoint}
+    if place.secure is not None:
+        listener |= {"tls": f"127.0.0.1:{place.secure.tls}", "https": f"127.0.0.1:{place.secure.https}"}
+        listener |= {"certificate": str(place.secure.certificate), "key": str(place.secure.key)}
     config = {
         "node": "bench",
         "data_dir": "data",
         "policy": {"lists": ["bench.yaml"], "ban": "bench", "notice": {"monitoring_notice_acknowledged": True}},
         "realms": [{"name": "bench", "networks": ["127.0.0.0/8"], "listeners": ["dns"]}],
         "resolver": {
-            "listeners": [{"name": "dns", "udp": endpoint, "tcp": endpoint}],
+            "listeners": [listener],
             "upstreams": [f"udp://127.0.0.1:{place.upstream}"],
             "limits": {"per_client_qps": 0},  # all the load comes from one address
             "workers": workers,

@@ -1,6 +1,6 @@
 """What `make bench` runs: measures against the budgets and other servers, reports, asserts nothing.
 
-usage: run.py [dns] [service] [policy] [flow] [index] [proxy] [identity]: those named, else all of them
+usage: run.py [dns] [streams] [service] [policy] [flow] [index] [proxy] [identity]: those named, else all of them
 """
 
 import os
@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 
-from tests.bench import compare, flow, identity, index, policy, proxy, service
+from tests.bench import compare, flow, identity, index, policy, proxy, service, streams
 from tests.bench.process import find
 from tests.bench.tables import print_table
 
@@ -30,6 +30,7 @@ def known() -> None:
 
 PARTS = {
     "dns": compare.main,
+    "streams": streams.main,
     "service": service.main,
     "policy": names,
     "flow": connections,
@@ -37,7 +38,7 @@ PARTS = {
     "proxy": proxy.main,
     "identity": known,
 }
-NEED_LOAD = {"dns", "service"}
+NEED_LOAD = {"dns", "streams", "service"}
 
 
 def main(wanted: list[str]) -> None:

@@ -36,6 +36,7 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured) -> 
         "upstreams": "auto",
         "upstream_ca": None,
         "strategy": Strategy.FASTEST,
+        "mixed_case": False,
         "answer": Answer.NXDOMAIN,
         "sinkhole": (),
         "block_ttl": 60,

@@ -14,7 +14,7 @@ from enforcer.resolver import listeners
 from enforcer.resolver.clients import Directory, Realm
 from enforcer.resolver.listeners import TcpLimits, TcpPath
 from enforcer.resolver.upstream import Failure
-from tests.resolver.desk import Desk, a_query, read
+from tests.resolver.desk import NO_BANS, Desk, a_query, read
 
 LOOPBACK = Realm("lab", (ip_network("127.0.0.0/8"), ip_network("::1/128")), Mode.ENFORCE)
 LIMITS = TcpLimits(clients=100, per_client=100, idle_s=10)
@@ -336,3 +336,42 @@ def test_over_ipv6_a_client_is_known_by_its_address(desk: Desk) -> None:
 def _nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     assert caplog.records == []
+
+
+def test_t1_tcp_is_answered_without_a_query_over_udp_before(desk: Desk) -> None:
+    async def scenario() -> None:
+        async with line(desk) as tcp:
+            client = await tcp.client()
+            assert rcodes(await client.ask(a_query("www.ok.test"), a_query("chat.test"))) == ["NOERROR", "NXDOMAIN"]
+
+    run(scenario)
+
+
+def test_t3_each_answer_comes_on_the_connection_that_asked_whoever_else_waits_for_it(desk: Desk) -> None:
+    async def scenario() -> None:
+        async with line(desk) as tcp:
+            desk.upstreams.hold = True
+            clients = [await tcp.client() for _ in range(3)]
+            for number, client in enumerate(clients):
+                await client.send(a_query("www.ok.test", number=number))
+            await asyncio.sleep(0.02)
+            desk.upstreams.release()
+            assert [read(await client.reply()).id for client in clients] == [0, 1, 2]
+            assert desk.upstreams.asked == ["www.ok.test A"]
+
+    run(scenario)
+
+
+def test_what_was_answered_before_is_answered_from_memory_until_policy_changes(desk: Desk) -> None:
+    async def scenario() -> None:
+        async with line(desk) as tcp:
+            client = await tcp.client()
+            for _ in range(3):
+                assert rcodes(await client.ask(a_query("www.ok.test"), a_query("chat.test"))) == ["NOERROR", "NXDOMAIN"]
+            desk.follow(NO_BANS)
+            tcp.path.directory.follow(desk.orders)
+            assert rcodes(await client.ask(a_query("chat.test"))) == ["NXDOMAIN"], "upstream has no such name"
+            assert desk.upstreams.asked == ["www.ok.test A", "chat.test A"]
+            assert sum(count for count, _ in desk.attempts()) == 3
+
+    run(scenario)

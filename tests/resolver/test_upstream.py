@@ -2,6 +2,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
@@ -563,3 +564,58 @@ def test_the_name_servers_of_a_resolv_conf_are_read_in_order() -> None:
         ip_address("2001:db8::1"),
     )
     assert nameservers("nameserver fe80::1%eth0") == (ip_address("fe80::1"),)
+
+
+# Letters of random case
+
+
+MIXED = replace(QUICK, mixed_case=True)
+
+
+def test_u2_a_query_in_random_letters_is_answered_by_who_repeats_them(words: memoryview) -> None:
+    async def scenario() -> list[bytes]:
+        async with fake(well) as only, upstreams(words, only, manner=MIXED) as asker:
+            for _ in range(20):
+                assert address(await ask(asker)) == GOOD
+            return only.asked
+
+    names = {wire[12:25] for wire in run(scenario)}
+    assert {name.lower() for name in names} == {QUESTION.qname}
+    assert len(names) > 10
+    assert failures(words, "mismatch") == 0
+
+
+def test_u2_an_answer_in_other_letters_is_asked_for_over_tcp_and_after_three_without(words: memoryview) -> None:
+    def lower(query: bytes) -> Sequence[bytes]:
+        return (
+            answer(query[:12] + query[12:25].lower() + query[25:], OTHER if query[12:25] != QUESTION.qname else GOOD),
+        )
+
+    async def scenario() -> tuple[int, bytes]:
+        async with fake(lower, well) as only, upstreams(words, only, manner=MIXED) as asker:
+            for _ in range(upstream_module.CASE_LOST_MAX):
+                assert address(await ask(asker)) == GOOD
+            over_tcp = len(only.streamed)
+            assert address(await ask(asker)) == GOOD
+            return over_tcp, only.asked[-1][12:25]
+
+    assert run(scenario) == (upstream_module.CASE_LOST_MAX, QUESTION.qname)
+    assert failures(words, "mismatch") == upstream_module.CASE_LOST_MAX
+
+
+def test_u2_where_there_is_no_tcp_the_next_upstream_is_asked(words: memoryview) -> None:
+    def lower(query: bytes) -> Sequence[bytes]:
+        return (answer(query[:12] + query[12:25].lower() + query[25:], OTHER),)
+
+    async def scenario() -> Answer | Failure:
+        async with fake(lower) as first, fake(well) as second, upstreams(words, first, second, manner=MIXED) as asker:
+            return await ask(asker)
+
+    assert address(run(scenario)) == GOOD
+
+
+def test_u2_only_letters_change_and_any_of_them() -> None:
+    name = parse("a1-z_.test")
+    assert upstream_module.mixed(name, lambda: 0) == name
+    assert upstream_module.mixed(name, lambda: 0xFFFF) == name.upper()
+    assert upstream_module.mixed(b"\x03\xe4@[\0", lambda: 0xFFFF) == b"\x03\xe4@[\0"
