@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 
 from enforcer.counters import Transport
@@ -23,7 +24,7 @@ from enforcer.resolver.conduct import Clock
 from enforcer.resolver.credentials import Credentials
 from enforcer.resolver.handler import Handler, Silence, Waiter
 from enforcer.resolver.tally import Tally, bucket
-from enforcer.wire.dnsoptions import NONE, wishes, with_options
+from enforcer.wire.dnsoptions import NONE, Wishes, wishes, with_options
 
 WAITING_A_CONNECTION = 128  # questions on their way upstream; then reading stops
 UNSENT_MAX = 1 << 20  # octets that a client does not take; then it is cut off
@@ -103,6 +104,7 @@ class Stream(asyncio.Protocol, ABC):
         self.waiting = 0
         self._group: Group | None = None
         self._looked_up: tuple[int, int, Standing, str | None] | None = None  # when, and by what
+        self._counted: list[tuple[int, float]] = []  # buckets and seconds of the answers in `_out`
         self._out: list[bytes] = []
         self._out_size = 0
 
@@ -188,41 +190,49 @@ class Stream(asyncio.Protocol, ABC):
         shown = path.handler.told(wire, client) or admission.shown(standing, token, self.certificate)
         group = self._whose(standing, shown)
         wished = wishes(wire)
-
-        def finish(rendered: Rendered, message: bytes) -> None:
-            if rendered[4] is not None:
-                path.handler.record(rendered[4], self._address.packed, str(self._address), self._port)
-            path.tallies[self._family].add((rendered[3],), path.clock.steady() - started)
-            if wished is not NONE:
-                idle_s = path.limits.idle_s if wished.keepalive and path.transport is not Transport.DOH else None
-                padded = wished.padding and path.transport is not Transport.TCP
-                message = with_options(message, keepalive_s=idle_s, padded=padded)
-            reply(message)
-
-        def waiter() -> Waiter:
-            self.waiting += 1
-
-            def give(rendered: Rendered, wire: bytes) -> None:
-                self.waiting -= 1
-                self.active = path.clock.steady()
-                finish(rendered, wire)
-                self.read_on()
-                if self._half_closed and not self.waiting:
-                    self.end()
-
-            return give
-
+        waiter = partial(self._waiter, started, wished, reply)
         answer = path.handler.answer(wire, group, path.transport, waiter, client=client, shown=shown)
         if answer is Silence.NEVER:
             path.tallies[self._family].add((_DROPPED,), 0.0)
             return False
         if answer is not Silence.LATER:
-            finish(*answer)
+            self._finish(started, wished, reply, *answer)
         return True
+
+    def _waiter(self, started: float, wished: Wishes, reply: Callable[[bytes], None]) -> Waiter:
+        self.waiting += 1
+        return partial(self._give, started, wished, reply)
+
+    def _give(
+        self, started: float, wished: Wishes, reply: Callable[[bytes], None], rendered: Rendered, message: bytes
+    ) -> None:
+        """Answer a query that had to wait."""
+        self.waiting -= 1
+        self.active = self._path.clock.steady()
+        self._finish(started, wished, reply, rendered, message)
+        self.read_on()
+        if self._half_closed and not self.waiting:
+            self.end()
+
+    def _finish(
+        self, started: float, wished: Wishes, reply: Callable[[bytes], None], rendered: Rendered, message: bytes
+    ) -> None:
+        """Record, count and answer."""
+        path = self._path
+        if rendered[4] is not None:
+            path.handler.record(rendered[4], self._address.packed, str(self._address), self._port)
+        if not self._counted:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._counted.append((rendered[3], path.clock.steady() - started))
+        if wished is not NONE:
+            idle_s = path.limits.idle_s if wished.keepalive and path.transport is not Transport.DOH else None
+            padded = wished.padding and path.transport is not Transport.TCP
+            message = with_options(message, keepalive_s=idle_s, padded=padded)
+        reply(message)
 
     def write(self, data: bytes) -> None:
         """Send octets, together with what else this turn of the loop has for the client."""
-        if not self._out:
+        if not self._out and not self._counted:
             asyncio.get_running_loop().call_soon(self._flush)
         self._out.append(data)
         self._out_size += len(data)
@@ -230,7 +240,9 @@ class Stream(asyncio.Protocol, ABC):
             self._flush()  # the transport says when it is too much
 
     def _flush(self) -> None:
-        """Send what was written; a client that does not take it is cut off."""
+        """Count what was answered and send it; a client that does not take it is cut off."""
+        counted, self._counted = self._counted, []
+        self._path.tallies[self._family].add_each(counted)
         out, self._out, self._out_size = self._out, [], 0
         if self._transport is not None and out:
             self._transport.write(b"".join(out))

@@ -3,9 +3,12 @@
 usage: upstream.py PORT
 """
 
+import asyncio
 import select
 import socket
 import sys
+import threading
+from contextlib import suppress
 
 from enforcer.resolver.mmsg import BATCH, PLACE, Batch, batch_for
 
@@ -21,11 +24,25 @@ def serve(port: int) -> None:
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, 4 << 20)
         sock.bind(("127.0.0.1", port))
+        threading.Thread(target=asyncio.run, args=(serve_tcp(port),), daemon=True).start()
         batch = batch_for(sock, any_address=False)
         while True:
             select.select((sock,), (), ())
             while answer_batch(batch) == BATCH:
                 pass
+
+
+async def serve_tcp(port: int) -> None:
+    """The same over TCP, for servers that ask over what they were asked over."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                wire = answer(await reader.readexactly(int.from_bytes(await reader.readexactly(2))))
+                writer.write(len(wire).to_bytes(2) + wire)
+
+    async with await asyncio.start_server(converse, "127.0.0.1", port) as server:
+        await server.serve_forever()
 
 
 def answer_batch(batch: Batch) -> int:
