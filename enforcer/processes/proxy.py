@@ -14,6 +14,7 @@ from enforcer.config.proxy import Unjudged, endpoints, shared
 from enforcer.orders import Orders
 from enforcer.policy.judge import Policy
 from enforcer.processes.clock import CLOCK, utc_now
+from enforcer.processes.settings import conduct_of
 from enforcer.processes.sockets import tcp_socket
 from enforcer.processes.worker import Kit, Worker
 from enforcer.proxy.door import Door, Rules
@@ -119,6 +120,7 @@ def rules_of(config: Config) -> Rules:
         outside=proxy.outside is Unjudged.PASS,
         name_clients=notice.monitoring_notice_acknowledged,
         intercept=proxy.intercept_for_block_page,
+        manners=conduct_of(config).manners,
         clients_max=proxy.limits.connections,
         per_client=proxy.limits.per_client,
         notice=Notice(notice.en, notice.fr, notice.contact),

@@ -13,10 +13,13 @@ from ipaddress import IPv6Address, ip_address
 
 from mitmproxy import ctx
 from mitmproxy.connection import Client
+from mitmproxy.dns import DNSFlow, DNSMessage
 from mitmproxy.exceptions import AddonHalt
+from mitmproxy.net.dns import response_codes
 from mitmproxy.proxy import commands, events, layer, server_hooks
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import modes
+from mitmproxy.proxy.layers.dns import DNSLayer
 from mitmproxy.proxy.layers.quic import QuicTlsData
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.mode_specs import UpstreamMode
@@ -25,6 +28,7 @@ from mitmproxy.utils import asyncio_utils
 
 from enforcer.policy.rules import Transport
 from enforcer.policy.verdict import Address
+from enforcer.proxy import questions
 from enforcer.proxy.datagrams import DatagramGate
 from enforcer.proxy.door import Door, Flow, How
 from enforcer.proxy.explicit import ExplicitProxy
@@ -34,6 +38,8 @@ from enforcer.proxy.mode import configured
 from enforcer.proxy.relay import HttpRelay
 
 CLOSED = "closed by Enforcer"
+_DNS = 53
+_OURS = "enforcer"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the close is a reset
 
 _log = logging.getLogger(__name__)
@@ -113,6 +119,25 @@ class Enforcer:
         """We speak QUIC with no server."""
         raise AddonHalt
 
+    def dns_request(self, flow: DNSFlow) -> None:
+        """A question of DNS, in mode dns or to port 53 of anybody: answered here when it is banned."""
+        try:
+            reply = questions.ask(self._door(), self._of(flow), flow.request.packed)
+            if reply is not None:
+                flow.metadata[_OURS] = True
+                flow.response = DNSMessage.unpack(reply)
+        except Exception as error:  # noqa: BLE001 (whatever it is)
+            self._no_answer(flow, error)
+
+    def dns_response(self, flow: DNSFlow) -> None:
+        """An answer, which may lead to something banned."""
+        try:
+            if _OURS not in flow.metadata and flow.response is not None:
+                reply = questions.answer(self._door(), self._of(flow), flow.request.packed, flow.response.packed)
+                flow.response = flow.response if reply is None else DNSMessage.unpack(reply)
+        except Exception as error:  # noqa: BLE001 (whatever it is)
+            self._no_answer(flow, error)
+
     # Layers
 
     def choose(self, context: Context) -> layer.Layer:
@@ -128,7 +153,10 @@ class Enforcer:
         """For a destination that is known."""
         flow = self._flows[context.client.id]
         host, port = (context.server.address or ("", 0))[:2]
-        flow.address, flow.port = _address(host), port
+        flow.port = port
+        if port == _DNS:
+            return DNSLayer(context)  # its resolver is judged when it is connected, its questions one by one
+        flow.address = _address(host)
         if flow.transport is Transport.UDP:
             return DatagramGate(context, self._door(), flow)
         return Gate(context, self._door(), flow)
@@ -163,6 +191,14 @@ class Enforcer:
         made.reset = lambda: self._make_reset(client)
         made.wake = lambda: self._wake(client, made)
         return made
+
+    def _of(self, flow: DNSFlow) -> Flow:
+        return self._flows[flow.client_conn.id]
+
+    def _no_answer(self, flow: DNSFlow, error: Exception) -> None:
+        self._failed(error)
+        flow.metadata[_OURS] = True
+        flow.response = flow.request.fail(response_codes.SERVFAIL)
 
     async def _allowed(self, flow: Flow, host: str, port: int, client: Client) -> tuple[str, int] | None:
         """The first address of a host to which a connection may be made."""

@@ -13,6 +13,7 @@ from enforcer.attempts.ledger import Ledger
 from enforcer.blockpage import Blocked, Notice
 from enforcer.clients import Clients, Realm
 from enforcer.counters import CONNECTIONS, DECISION_BUCKETS, VERDICTS, observe, word
+from enforcer.decide.dns import Manners
 from enforcer.decide.flow import UNKNOWN, Judged, Seen, Shows, judge_address, judge_flow
 from enforcer.orders import Orders
 from enforcer.policy.judge import Policy
@@ -62,6 +63,7 @@ class Rules:
 
     unknown, outside: whether a protocol that is not known, and a client outside of every realm, may pass.
     name_clients: whether a client's address may be written down. intercept: show the page inside of TLS.
+    manners: how questions of DNS are answered; None: they are not.
     """
 
     realms: tuple[Realm, ...] = ()
@@ -69,6 +71,7 @@ class Rules:
     outside: bool = False
     name_clients: bool = False
     intercept: bool = False
+    manners: Manners | None = None
     clients_max: int = 20_000
     per_client: int = 500
     notice: Notice = NOTICE
@@ -207,12 +210,10 @@ class Door:
         if address == flow.address:
             return PASS  # judged with what the connection showed, or about to be
         flow.reached = address
-        client = self._client(flow)
+        client = self.client(flow)
         if client is None:
             return PASS
-        judged = judge_address(
-            address, Port(flow.transport, port), policy=self._in_force, client=client, now=self._now()
-        )
+        judged = judge_address(address, Port(flow.transport, port), policy=self.policy, client=client, now=self._now())
         if judged.verdict.action is Action.ALLOW:
             return PASS
         flow.refused = self._refuse(flow, flow.seen or UNKNOWN, judged, client)
@@ -231,7 +232,7 @@ class Door:
             seen = flow.seen
             if seen is None or flow not in self._inside:
                 continue
-            client = self._client(flow)
+            client = self.client(flow)
             if client is None:
                 continue
             judged = self._judge(flow, seen, client, flow.address or flow.reached)
@@ -246,21 +247,27 @@ class Door:
         return ended
 
     @property
-    def _in_force(self) -> Policy:
+    def policy(self) -> Policy:
+        """What is in force. Raises LookupError before there is any."""
         if self._policy is None:
             raise LookupError("no policy is in force")  # caught where hooks are guarded: nothing passes
         return self._policy
 
-    def _client(self, flow: Flow) -> Client | None:
+    def client(self, flow: Flow) -> Client | None:
+        """Who connects; None: from outside of every realm."""
         return self._clients.client(flow.ip, flow.mode, self._now())
+
+    def now(self) -> datetime:
+        """The moment, in UTC."""
+        return self._now()
 
     def _judge(self, flow: Flow, seen: Seen, client: Client, address: Address | None) -> Judged:
         port = Port(flow.transport, flow.port)
-        return judge_flow(seen, address, port, policy=self._in_force, client=client, now=self._now())
+        return judge_flow(seen, address, port, policy=self.policy, client=client, now=self._now())
 
     def _decide(self, flow: Flow, seen: Seen) -> tuple[Decision, str]:
         """The decision, and its word in the counters."""
-        client = self._client(flow)
+        client = self.client(flow)
         if client is None:
             return (PASS, "allowed") if self.rules.outside else (self._closed(flow, seen), "failed")
         judged = self._judge(flow, seen, client, flow.address)
@@ -306,7 +313,7 @@ class Door:
         is_tls = seen.layer in (Layer.TLS, Layer.QUIC)
         block = Block.of_connection(
             verdict,
-            ruleset=self._in_force.ruleset,
+            ruleset=self.policy.ruleset,
             layer=seen.layer,
             name=destination.name,
             via=str(address) if on_address else None,
@@ -318,12 +325,13 @@ class Door:
             dest_port=flow.port or None,
             realm=client.realm,
         )
-        if block is None:
-            return
-        named = self.rules.name_clients
-        now_ms = round(self._now().timestamp() * 1000)
-        ip, port = (str(flow.ip), flow.source_port) if named else (None, None)
-        if not self._ledger.record(block, ip, port, now_ms):
+        if block is not None:
+            self.write(flow, block)
+
+    def write(self, flow: Flow, block: Block) -> None:
+        """Count one attempt of the flow's client, before it is answered."""
+        ip, port = (str(flow.ip), flow.source_port) if self.rules.name_clients else (None, None)
+        if not self._ledger.record(block, ip, port, round(self._now().timestamp() * 1000)):
             self._words[word("attempts_dropped", self._ledger.full or "disk_full")] += 1
 
     def _page(self, judged: Judged) -> bytes:
@@ -336,7 +344,7 @@ class Door:
             en=title.en,
             fr=title.fr,
             ban=None if rule is None else rule.ban,
-            reference=f"{self.rules.node} {self._now():%Y-%m-%dT%H:%M:%SZ} {self._in_force.ruleset}",
+            reference=f"{self.rules.node} {self._now():%Y-%m-%dT%H:%M:%SZ} {self.policy.ruleset}",
         )
         return blockpage.response(blockpage.page(self.rules.notice, blocked))
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from mitmproxy.addons.dns_resolver import DnsResolver
+from mitmproxy.addons.strip_dns_https_records import StripDnsHttpsRecords
 from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.master import Master
 from mitmproxy.options import Options
@@ -61,6 +63,8 @@ class Engine:
         self._master.addons.add(self._addon, self._listeners)
         self._master.options.update(connection_strategy="lazy")
         self._listeners.settle(self._master.options)
+        if any(mode.startswith(("dns", "wireguard")) for mode in others):
+            self._master.addons.add(DnsResolver(), StripDnsHttpsRecords())
         if ca is not None:
             ca.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._master.options.update(confdir=str(ca))

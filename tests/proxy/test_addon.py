@@ -1,19 +1,25 @@
 import asyncio
 import logging
 import socket
+from ipaddress import IPv4Address
 from types import SimpleNamespace
 
 import pytest
 from mitmproxy.connection import Client, Server
+from mitmproxy.dns import DNSFlow, DNSMessage, ResourceRecord
 from mitmproxy.exceptions import AddonHalt
+from mitmproxy.net.dns import response_codes
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import modes
+from mitmproxy.proxy.layers.dns import DNSLayer
 from mitmproxy.proxy.layers.quic import QuicTlsData
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.tls import TlsData
 
+from enforcer.decide.dns import Manners
+from enforcer.policy.names import parse
 from enforcer.policy.rules import Transport
 from enforcer.proxy.addon import CLOSED, Enforcer
 from enforcer.proxy.datagrams import DatagramGate
@@ -22,6 +28,11 @@ from enforcer.proxy.gate import Gate
 from enforcer.proxy.layers import Page, Shut
 from enforcer.proxy.relay import HttpRelay
 from tests.proxy.playbook import BANNED_SERVER, PHONE, SERVER, Play, Site, context, flow, hello, policy, rules
+
+
+def question(name: str) -> bytes:
+    labels = b"".join(bytes((len(label),)) + label.encode() for label in name.split("."))
+    return b"\0\1\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1"
 
 
 def addon(site: Site) -> Enforcer:
@@ -74,7 +85,7 @@ def test_a_connection_that_nobody_knows_is_shut(site: Site, caplog: pytest.LogCa
 
 
 def test_too_many_connections_of_one_client_or_of_all_are_closed(site: Site) -> None:
-    site.door.judge_by(site.door._in_force, rules(per_client=1, clients_max=2))
+    site.door.judge_by(site.door.policy, rules(per_client=1, clients_max=2))
     made = addon(site)
     first, second = context(flow()).client, context(flow()).client
     made.client_connected(first)
@@ -150,6 +161,43 @@ def test_tls_is_never_ended_here_but_for_the_page_of_a_banned_name(site: Site) -
             hook(data)  # type: ignore[arg-type]
     Page(surroundings, b"page")
     made.tls_start_client(start)
+
+
+def test_questions_of_dns_are_judged_wherever_they_come_through(site: Site) -> None:
+    manners = Manners(60, 15, "Blocked", parse("policy.invalid"), parse("hostmaster.invalid"))
+    site.door.judge_by(site.door.policy, rules(manners=manners))
+    made, surroundings = connected(site, "dns@5353", None, transport=Transport.UDP)
+
+    def ask(name: str) -> DNSFlow:
+        flow = DNSFlow(surroundings.client, surroundings.server, live=True)
+        flow.request = DNSMessage.unpack(question(name))
+        made.dns_request(flow)
+        return flow
+
+    banned = ask("chat.banned.test")
+    assert banned.response is not None
+    assert banned.response.response_code == response_codes.NXDOMAIN
+    made.dns_response(banned)
+    assert banned.response.response_code == response_codes.NXDOMAIN
+    allowed = ask("www.ok.test")
+    assert allowed.response is None
+    for address, kept in ((SERVER, 1), (BANNED_SERVER, 0)):
+        record = ResourceRecord.A("www.ok.test", IPv4Address(address))
+        allowed.response = allowed.request.succeed([record])
+        made.dns_response(allowed)
+        assert len(allowed.response.answers) == kept
+    assert [count for _, count in site.recorded] == [1, 1]
+    made._flows.clear()
+    lost = ask("www.ok.test")
+    assert lost.response is not None
+    assert lost.response.response_code == response_codes.SERVFAIL
+
+
+def test_dns_to_anybody_has_mitmproxys_layer_for_it(site: Site) -> None:
+    assert isinstance(asked(*connected(site, "tun:enf0", port=53, transport=Transport.UDP)), DNSLayer)
+    made, surroundings = connected(site, "tun:enf0", BANNED_SERVER, port=53)
+    asked(made, surroundings)
+    assert server_connect(made, surroundings, BANNED_SERVER, 53).error == CLOSED
 
 
 @pytest.mark.parametrize("broken", ["client_connected", "client_disconnected", "next_layer", "server_connect"])

@@ -36,7 +36,7 @@ async def say(port: int, data: bytes) -> bytes:
 def test_it_serves_drains_and_stops(site: Site, sock: socket.socket) -> None:
     port = sock.getsockname()[1]
     mode = f"regular@127.0.0.1:{port}"
-    site.door.judge_by(site.door._in_force, rules(realms=(LOCAL,)))
+    site.door.judge_by(site.door.policy, rules(realms=(LOCAL,)))
 
     async def scene() -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -174,7 +174,7 @@ def test_segments_without_end_are_closed(site: Site) -> None:
 def test_unknown_protocols_pass_or_are_reset_as_configured(site: Site) -> None:
     played = play(site, port=4000).client(b"\x00\x01\x02\x03")
     assert played.connected == [(SERVER, 4000)]
-    site.door.judge_by(site.door._in_force, rules(unknown=False))
+    site.door.judge_by(site.door.policy, rules(unknown=False))
     played = play(site, port=4000).client(b"\x00\x01\x02\x03")
     assert (played.connected, played.closed) == ([], True)
     assert play(site, port=4000).wake().connected == []
@@ -199,7 +199,7 @@ def test_a_watched_realm_is_recorded_and_carried(site: Site) -> None:
 
 def test_clients_outside_of_the_realms_are_refused_or_passed_and_never_recorded(site: Site) -> None:
     assert play(site, source=STRANGER).client(hello("chat.banned.test")).to_client == ALERT
-    site.door.judge_by(site.door._in_force, rules(outside=True))
+    site.door.judge_by(site.door.policy, rules(outside=True))
     assert play(site, source=STRANGER).client(hello("chat.banned.test")).connected == [(SERVER, 443)]
     assert site.recorded == []
 
