@@ -26,6 +26,7 @@ GRACE_DAYS = 7
 """For so long a day that is due waits for a sink that has not read it; the status says so meanwhile."""
 
 _LOOK_S = 600.0
+_FIRST_LOOK_S = 1.0  # behind the start's own lines, which may begin a day
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +64,8 @@ class Retention(Part):
         return {"purge": self._op_purge, "hold": self._op_hold, "release": self._op_release}
 
     async def run(self) -> None:
-        """Look for days that are due, now and every ten minutes."""
+        """Look for days that are due, soon after the start and every ten minutes."""
+        await asyncio.sleep(_FIRST_LOOK_S)
         while True:
             try:
                 async with self._busy:

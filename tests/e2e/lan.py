@@ -27,6 +27,8 @@ from enforcer.counters import LAYOUT, read_counters, word
 from tests.tools import need
 
 type Record = dict[str, Any]
+type Step = Callable[[int], None]
+"""Sets the clock of a service: to so many seconds from now."""
 
 ENFORCER = Path(sys.executable).with_name("enforcer")
 READY_S, STOP_S, WAIT_S = 90.0, 20.0, 20.0
@@ -275,7 +277,7 @@ class Service:
                 "workers": 1,
             },
             "identity": {"inventory": {"file": "devices.csv"}},
-            "attempts": {"aggregate_s": 2},
+            "attempts": {"aggregate_s": 2, "checkpoint_s": 1},
             "metrics": {"listen": f"127.0.0.1:{self.metrics_port}", "probe_s": 0},  # counts are exact
         }
         (folder / "devices.csv").write_text(devices)

@@ -1,45 +1,9 @@
 """Clocks that are set while the service runs: pauses and exemptions end by the clock, the record goes on."""
 
-import subprocess
-from collections.abc import Callable, Iterator
+import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
-
-from tests.e2e.lan import LAB, PAUSED, Service, Unbound, assert_whole, exemption, total, wait_for
-from tests.tools import need
-
-type Step = Callable[[int], None]
-
-
-@pytest.fixture
-def clock(tmp_path: Path) -> tuple[dict[str, str], Step]:
-    """The environment of processes whose clock can be set, and how: to so many seconds from now."""
-    library = subprocess.run(
-        [need("faketime"), "-f", "+0s", "printenv", "LD_PRELOAD"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    file = tmp_path / "clock"
-
-    def step(seconds: int) -> None:
-        new = file.with_suffix(".new")
-        new.write_text(f"{seconds:+d}s\n")
-        new.replace(file)
-
-    step(0)
-    return {
-        "LD_PRELOAD": library,
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }, step
-
-
-@pytest.fixture
-def timed(upstream: Unbound, tmp_path: Path, clock: tuple[dict[str, str], Step]) -> Iterator[Service]:
-    with Service(tmp_path / "own", upstream.url, environment=clock[0]) as service:
-        yield service
+from tests.e2e.lan import LAB, PAUSED, Service, Step, assert_whole, exemption, total, wait_for
 
 
 def test_a_pause_observes_and_ends_by_itself(timed: Service, clock: tuple[dict[str, str], Step]) -> None:
@@ -87,4 +51,19 @@ def test_a_clock_that_goes_back_costs_no_attempt(timed: Service, clock: tuple[di
     assert len(timed.events("clock_step")) == 2
     assert timed.stop() == 0
     assert total(timed.attempts()) == timed.counted("dns_responses", outcome="blocked") == 15
+    assert_whole(timed)
+
+
+def test_midnight_ends_the_day_with_a_signature(timed: Service, clock: tuple[dict[str, str], Step]) -> None:
+    timed.start()
+    timed.dig("eve.blocked.test")
+    timed.recorded(1, name="eve.blocked.test")
+    clock[1](86_400)
+    timed.dig("day.blocked.test")
+    timed.recorded(1, name="day.blocked.test")
+    first, second = sorted((timed.data / "log").glob("*.ndjson"))
+    last = json.loads(first.read_text().splitlines()[-1])
+    assert (last["type"], last["day"], last["closes"]) == ("checkpoint", first.stem, "day")
+    assert json.loads(second.read_text().splitlines()[0])["seq"] == last["seq"] + 1
+    assert timed.stop() == 0
     assert_whole(timed)

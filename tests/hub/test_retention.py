@@ -39,7 +39,7 @@ def part(desk: Desk, **cursors: Cursor) -> Retention:
 def run(part: Retention) -> None:
     """One look."""
     with (
-        mock.patch("enforcer.hub.retention.asyncio.sleep", side_effect=asyncio.CancelledError),
+        mock.patch("enforcer.hub.retention.asyncio.sleep", side_effect=[None, asyncio.CancelledError]),
         pytest.raises(asyncio.CancelledError),
     ):
         asyncio.run(part.run())
