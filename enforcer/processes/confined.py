@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 def confine_worker(config: Config) -> None:
     """What enforces gives up the hub's secrets and everything that was recorded; call it before any thread begins."""
     folders = Folders(config.data_dir)
-    _confine(folders, (*folders.secrets, *folders.evidence), _replaced(config))
+    _confine(folders, (*_secrets(config), *folders.evidence), _replaced(config))
 
 
 def confine_console(config: Config) -> None:
@@ -23,7 +23,13 @@ def confine_console(config: Config) -> None:
     folders = Folders(config.data_dir)
     console = config.console
     files = () if console is None else (console.certificate, console.key, console.users)
-    _confine(folders, folders.secrets, filter(None, files))
+    _confine(folders, _secrets(config), filter(None, files))
+
+
+def _secrets(config: Config) -> tuple[Path, ...]:
+    """Those of `data_dir`, and the key that signs the log where it lies elsewhere."""
+    own = config.attempts.signing_key
+    return (*Folders(config.data_dir).secrets, *(() if own is None else (own,)))
 
 
 def _confine(folders: Folders, hidden: Iterable[Path], replaced: Iterable[Path]) -> None:

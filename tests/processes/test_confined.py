@@ -33,6 +33,15 @@ def test_what_enforces_gives_up_secrets_and_evidence(
     assert folders.policy.is_dir()
 
 
+def test_a_key_of_the_log_that_lies_elsewhere_is_given_up_too(
+    site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
+) -> None:
+    site.more["attempts"] = {"signing_key": "keys/log.pem"}
+    for confine in (confine_worker, confine_console):
+        confine(site.config)
+    assert all(site.folder / "keys" / "log.pem" in folders for folders, _ in given_up)
+
+
 def test_what_shows_records_gives_up_the_secrets_alone(
     site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
 ) -> None:
