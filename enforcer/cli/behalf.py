@@ -9,6 +9,7 @@ import click
 from enforcer.cli.context import find_config, load_config, policy_of
 from enforcer.config.model import Config
 from enforcer.config.values import instead, quoted
+from enforcer.devices.device import Device
 from enforcer.hub.orders import spares
 from enforcer.identity.inventory import inventory_of
 from enforcer.policy.judge import Policy
@@ -40,6 +41,7 @@ def _client(config: Config, device: str | None, realm: str | None, now: datetime
     if realm is not None and realm not in modes:
         raise click.UsageError(f"{quoted(realm)} is not a realm; {instead(realm, modes)}")
     exempt: dict[str, datetime] = {}
+    own: Device | None = None
     if device is not None:
         inventory = inventory_of(config)
         own = next((each for each in inventory.devices if each.id == device), None)
@@ -53,4 +55,6 @@ def _client(config: Config, device: str | None, realm: str | None, now: datetime
     if realm is None and len(modes) == 1:
         realm = next(iter(modes))
     mode = config.policy.mode if realm is None else modes[realm]
+    if own is not None and any(now < each.until and spares(each, own) for each in config.policy.monitored):
+        mode = Mode.MONITOR
     return Client(realm or "", Mode(mode), exempt)

@@ -38,6 +38,7 @@ _CONFIDENCE = {
     Source.NEIGHBOUR: Confidence.LOW,
 }
 _CLAIMED = (Source.TUNNEL, Source.LEASE, Source.NEIGHBOUR)
+_PROOFS = (Source.CERTIFICATE, Source.TOKEN)
 _DISAGREED_MAX = 10_000
 _UMBRELLA_FIELDS = {0x08: 4, 0x10: 4, 0x20: 16, 0x40: 8}  # organisation, IPv4, IPv6, device
 _MAC_OPTIONS = frozenset((65001, 65073))  # as dnsmasq adds them: six octets, or text of them
@@ -81,6 +82,7 @@ class Registry:
     watched device may have come or gone. lookups: attempts by realm, source and result (`hit`, `stale`, `unknown`).
     conflicts: by the two sources. disagreed: each pair of devices, and whether that is recorded already.
     key: for the hashes of identifiers that are not in the inventory. states: devices by state, where they are counted.
+    proven: devices whose attempts came with a certificate or a token, for who takes them out.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Registry:
         self.key = key
         self.waits: dict[str, Waits] = {}
         self.moved = False
+        self.proven: set[str] = set()
         self.states: Mapping[str, int] | None = None
         self._changed: set[Place] = set()
         self._all_changed = False
@@ -203,6 +206,8 @@ class Registry:
         known = owner.device is not None
         result = "stale" if owner.identity.state is State.STALE else "hit" if known else "unknown"
         self.lookups[realm, owner.identity.source if known else Source.UNKNOWN, result] += count
+        if owner.device is not None and owner.identity.source in _PROOFS and owner.identity.state is State.RESOLVED:
+            self.proven.add(owner.device)
 
     def certain(self, realm: str, address: Address | None, now_ms: int, shown: str | None = None) -> Device | None:
         """The device behind an address, or of what was shown, when that is fresh and beyond doubt; None otherwise.

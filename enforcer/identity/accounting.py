@@ -31,6 +31,7 @@ from enforcer.wire.radius import RADSEC_SECRET
 
 SNAPSHOT_S = 3600
 JOURNAL_MAX = 64 << 20
+_TOLD = ("event_s", "session_s", "imsi", "imeisv", "calling", "ipv4", "ipv6", "prefixes")
 _SWAPS_MAX = 100_000
 
 _log = logging.getLogger(__name__)
@@ -129,6 +130,17 @@ class AccountingPart(Part):
             last.add_metric((realm,), newest / 1000)
             off = [ms for (where, _), ms in table.skew_ms.items() if where == realm]
             skew.add_metric((realm,), max(off, key=abs, default=0) / 1000)
+        told = GaugeMetricFamily(
+            "enforcer_radius_told",
+            "1 when accounting of the realm has had this since the start: what its gateways were to be set up to send",
+            labels=("realm", "what"),
+        )
+        for realm in dict.fromkeys(door.feed.realm for door in self._doors):
+            seen = {
+                what for door in self._doors if door.feed.realm == realm for c in door.feed.clients for what in c.seen
+            }
+            for what in _TOLD:
+                told.add_metric((realm, what), what in seen)
         counts = CounterMetricFamily(
             "enforcer_identity_refusals",
             "What accounting said and was not believed: clocks that are off, prefixes of whole networks; and sessions "
@@ -137,7 +149,7 @@ class AccountingPart(Part):
         )
         for reason in ("skewed", "refused", "evicted"):
             counts.add_metric((reason,), table.counts[reason])
-        return packets, last, skew, counts
+        return packets, last, skew, told, counts
 
     def problems(self) -> Iterable[str]:
         """Whether reports cannot be recorded, and which gateways have gone silent."""

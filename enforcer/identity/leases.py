@@ -5,7 +5,7 @@ import json
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from io import StringIO
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -87,10 +87,11 @@ def parse_kea(texts: Iterable[str]) -> Iterator[Claim]:
     """Kea's journal, the older parts first: of each address the last line counts, columns are found by their names."""
     last: dict[str, dict[str, str]] = {}
     for text in texts:
-        for row in csv.DictReader(StringIO(text)):
-            address = row.get("address")
-            if address:
-                last[address] = {key: _plain(value) for key, value in row.items() if isinstance(value, str)}
+        with suppress(csv.Error):  # what is no CSV ends there
+            for row in csv.DictReader(text.splitlines()):
+                address = row.get("address")
+                if address:
+                    last[address] = {key: _plain(value) for key, value in row.items() if isinstance(value, str)}
     for address, row in last.items():
         lifetime, expire = row.get("valid_lifetime", ""), row.get("expire", "")
         if lifetime.isdigit() and expire.isdigit() and int(lifetime) and row.get("state", "0") == _ASSIGNED:

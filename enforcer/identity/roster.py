@@ -24,7 +24,6 @@ from enforcer.identity.store import Store
 from enforcer.part import Means, Part
 
 ANSWER_MAX = 10_000
-KEY_LASTS_S = 365 * 86_400
 _TICK_S = 1.0
 _FILE_TICKS = 2
 _ROUND_TICKS = 60  # in which every session is looked at once
@@ -45,9 +44,10 @@ class RosterPart(Part):
         self._config = means.config
         self._registry = means.registry
         self._store = Store(means.folders.identity)
-        self._registry.key = self._store.key(means.clock().timestamp(), KEY_LASTS_S)
+        lasts_s = means.config.attempts.retention_days * 86_400  # with the last record of a pseudonym its key ends
+        self._registry.key = self._store.key(means.clock().timestamp(), lasts_s)
         self._seen = self._store.seen()
-        self._stamp = _stamp(self._file)
+        self._stamp = self._stamps()
         self._trouble: str | None = None
         self._sessions: Counter[tuple[str, State]] = Counter()
         self._unlisted: Counter[tuple[str, str]] = Counter()
@@ -78,7 +78,7 @@ class RosterPart(Part):
     def follow(self, config: Config) -> None:
         """A reload has read the inventory too."""
         self._config = config
-        self._stamp = _stamp(self._file)
+        self._stamp = self._stamps()
         self._trouble = None
 
     def metrics(self) -> Iterable[Metric]:
@@ -139,14 +139,15 @@ class RosterPart(Part):
         """Keep what is known."""
         self._save()
 
-    @property
-    def _file(self) -> Path | None:
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
+        """What changes when the inventory or a token file does."""
         inventory = self._config.identity.inventory
-        return None if inventory is None else inventory.file
+        files = [each.token_file for each in self._config.resolver.listeners]
+        return [_stamp(path) for path in (None if inventory is None else inventory.file, *files)]
 
     async def _follow_file(self) -> None:
         """Read the inventory again when its file has changed; one with mistakes leaves the old one in force."""
-        stamp = _stamp(self._file)
+        stamp = self._stamps()
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -181,6 +182,9 @@ class RosterPart(Part):
                 found = self._registry.inventory.find(subject)
                 if found is not None and found.device is not None:
                     self._seen[found.device.id] = now_ms
+        for device in self._registry.proven:  # who roams is known by what it shows alone
+            self._seen[device] = now_ms
+        self._registry.proven.clear()
         self._sessions, self._unlisted = self._round
         self._round = (Counter(), Counter())
         self._count()

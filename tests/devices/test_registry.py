@@ -177,6 +177,9 @@ def test_what_is_recorded_is_counted() -> None:
     registry.recorded("apn", owner(registry), 3)
     registry.recorded("apn", owner(registry, address="192.0.2.9"), 1)
     assert registry.lookups == {("apn", Source.RADIUS, "hit"): 3, ("apn", Source.UNKNOWN, "unknown"): 1}
+    assert registry.proven == set()
+    registry.recorded("apn", owner(registry, TOKEN, "192.0.2.9"), 1)
+    assert registry.proven == {"dev-token"}
 
 
 def test_only_what_is_fresh_and_beyond_doubt_is_certain() -> None:

@@ -91,6 +91,14 @@ def test_a_device_is_silent_when_nothing_has_shown_it_for_days(bench: Bench) -> 
     assert ask(again, "silent", days=9)["silent"] == [{"device": "dev-2", "group": "field", "last_ms": None}]
 
 
+def test_who_shows_a_certificate_or_a_token_is_not_silent(bench: Bench) -> None:
+    bench.registry.waits["lab"] = Waits(5000, 1000)
+    part = RosterPart(bench.means)
+    bench.registry.proven.add("dev-2")
+    sweep(part)
+    assert [each["device"] for each in ask(part, "silent", days=7)["silent"]] == ["dev-1"]  # type: ignore[attr-defined]
+
+
 def test_where_nothing_tells_who_is_connected_nobody_is_silent(bench: Bench) -> None:
     part = RosterPart(bench.means)
     sweep(part)
