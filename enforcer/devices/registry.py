@@ -24,7 +24,8 @@ from enforcer.devices.device import (
 )
 from enforcer.devices.inventory import Found, Inventory, Key, Kind
 from enforcer.devices.networks import NOBODY, Networks
-from enforcer.devices.sessions import Place, Report, Session, SessionTable
+from enforcer.devices.session import Place, Report, Session
+from enforcer.devices.sessions import SessionTable
 from enforcer.devices.subject import mac_of
 
 __all__ = ["NOBODY", "Conflict", "Registry", "Waits"]

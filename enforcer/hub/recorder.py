@@ -30,7 +30,7 @@ from enforcer.attempts.spool import HEADER, Row, Segment, segments
 from enforcer.devices.device import Address, Owner
 from enforcer.devices.prefix import Prefix, host_prefix
 from enforcer.devices.registry import NOBODY, Waits
-from enforcer.devices.sessions import Place
+from enforcer.devices.session import Place
 from enforcer.errors import Corrupt
 from enforcer.hub.resume import DAMAGED, Marks, SegmentKey, load_marks, resume, save_marks
 

@@ -13,7 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from enforcer.config.identity import Proof, Radius
 from enforcer.config.values import Endpoint
 from enforcer.devices.registry import Waits
-from enforcer.devices.sessions import Limits, Report, Session, SessionTable, State
+from enforcer.devices.session import Report, Session, State
+from enforcer.devices.sessions import Limits, SessionTable
 from enforcer.errors import Unavailable
 from enforcer.identity.journal import Journal
 from enforcer.identity.radius import (

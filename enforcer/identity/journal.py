@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from enforcer.devices.prefix import Prefix
-from enforcer.devices.sessions import Report, Session, SessionTable, Status
+from enforcer.devices.session import Report, Session, Status
+from enforcer.devices.sessions import SessionTable
 from enforcer.devices.subject import Subject
 from enforcer.errors import Corrupt
 

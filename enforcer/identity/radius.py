@@ -18,7 +18,7 @@ from pathlib import Path
 from enforcer.config.identity import Calling
 from enforcer.devices.device import Network
 from enforcer.devices.prefix import Prefix, host_prefix
-from enforcer.devices.sessions import Report, Status
+from enforcer.devices.session import Report, Status
 from enforcer.devices.subject import Subject, imei_of, imsi_of, mac_of, msisdn_of
 from enforcer.errors import Malformed, Unavailable
 from enforcer.wire.radius import (

@@ -16,7 +16,7 @@ from enforcer.config.model import Config
 from enforcer.control import Answer, Operation, Request, number_of, text_of
 from enforcer.devices.device import Source
 from enforcer.devices.inventory import Found, Kind
-from enforcer.devices.sessions import Session, State
+from enforcer.devices.session import Session, State
 from enforcer.devices.subject import is_randomised
 from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
 from enforcer.identity.inventory import inventory_of

@@ -19,7 +19,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from enforcer.devices.registry import Waits
-from enforcer.devices.sessions import Report, Session
+from enforcer.devices.session import Report, Session
 from enforcer.errors import Corrupt, Unavailable
 from enforcer.identity.journal import decode_report, decode_session, encode_report, encode_session
 from enforcer.part import Means, Part

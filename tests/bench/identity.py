@@ -18,7 +18,8 @@ from enforcer.devices.device import Device
 from enforcer.devices.inventory import Inventory, Kind
 from enforcer.devices.prefix import Prefix
 from enforcer.devices.registry import Registry
-from enforcer.devices.sessions import Report, SessionTable, Status
+from enforcer.devices.session import Report, Status
+from enforcer.devices.sessions import SessionTable
 from enforcer.devices.subject import Subject
 from enforcer.identity.accounting import AccountingPart
 from enforcer.identity.journal import Journal

@@ -20,7 +20,8 @@ from enforcer.devices.device import (
 from enforcer.devices.inventory import Inventory, Kind
 from enforcer.devices.prefix import host_prefix
 from enforcer.devices.registry import NOBODY, Conflict, Registry
-from enforcer.devices.sessions import Report, SessionTable, Status
+from enforcer.devices.session import Report, Status
+from enforcer.devices.sessions import SessionTable
 from enforcer.devices.subject import Subject
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -6,8 +6,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from enforcer.devices.prefix import Prefix, prefix_of
-from enforcer.devices.sessions import Limits, Report, Session, SessionTable, State, Status
+from enforcer.devices.prefix import prefix_of
+from enforcer.devices.session import Report, Session, State, Status
+from enforcer.devices.sessions import Limits, SessionTable
 from enforcer.devices.subject import Subject
 
 T0 = 1_698_710_400_000  # 2023-10-31T00:00:00Z
@@ -402,10 +403,3 @@ def test_law_a_restart_in_the_middle_changes_no_owner() -> None:
             after.apply(each)
         for address, id_, start, end in history.truth:
             assert who(after, (start + end) / 2, address) == id_
-
-
-def test_a_session_lists_what_it_ever_held() -> None:
-    session = Session("apn", "pgw1", "s1", T0)
-    assert session.prefixes == ()
-    held = table(report(START, 0, holds=(V4, V6)))
-    assert [each.prefixes for each in held.sessions()] == [(Prefix(4, 32, 0x0A141E28), prefix_of(ip_network(V6)))]

@@ -6,7 +6,8 @@ from ipaddress import ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.devices.sessions import Report, SessionTable
+from enforcer.devices.session import Report
+from enforcer.devices.sessions import SessionTable
 from enforcer.errors import Malformed, Mistakes
 from enforcer.identity.inventory import parse_inventory
 from enforcer.identity.leases import parse_dnsmasq, parse_kea

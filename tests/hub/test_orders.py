@@ -10,7 +10,7 @@ from enforcer.devices.device import Binding, Device, Source
 from enforcer.devices.inventory import Inventory, Kind
 from enforcer.devices.prefix import prefix_of
 from enforcer.devices.registry import Registry
-from enforcer.devices.sessions import Report, Status
+from enforcer.devices.session import Report, Status
 from enforcer.devices.subject import Subject
 from enforcer.hub.orders import RENEW_S, OrderBook, Spared
 from enforcer.orders import GRANT_S, Grant, Grants, Orders, Pause, ShownGrant, decode_orders

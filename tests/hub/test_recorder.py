@@ -23,7 +23,7 @@ from enforcer.devices.device import Device
 from enforcer.devices.inventory import Inventory, Kind
 from enforcer.devices.prefix import host_prefix
 from enforcer.devices.registry import Registry, Waits
-from enforcer.devices.sessions import Report, Status
+from enforcer.devices.session import Report, Status
 from enforcer.devices.subject import Subject
 from enforcer.hub.recorder import BATCH, Recorder
 from tests.records import BLOCK, NOON_MS, logged, moment, registry, spooled, whole

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.devices.prefix import prefix_of
-from enforcer.devices.sessions import Report, SessionTable, Status
+from enforcer.devices.session import Report, Status
+from enforcer.devices.sessions import SessionTable
 from enforcer.devices.subject import Subject
 from enforcer.errors import Corrupt
 from enforcer.identity.journal import Journal, decode_report, decode_session, encode_report, encode_session

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.config.identity import Calling
-from enforcer.devices.sessions import Report, Status
+from enforcer.devices.session import Report, Status
 from enforcer.devices.subject import Subject
 from enforcer.errors import Unavailable
 from enforcer.identity.radius import (

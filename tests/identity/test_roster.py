@@ -12,7 +12,7 @@ from enforcer.devices.claims import Claim, Claims
 from enforcer.devices.device import Source
 from enforcer.devices.prefix import Prefix, host_prefix
 from enforcer.devices.registry import Waits
-from enforcer.devices.sessions import Report, Status
+from enforcer.devices.session import Report, Status
 from enforcer.devices.subject import Subject
 from enforcer.errors import Malformed
 from enforcer.identity.roster import RosterPart
