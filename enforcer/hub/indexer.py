@@ -11,7 +11,7 @@ from enforcer.attempts.index.follow import IndexWriter
 from enforcer.attempts.log import Cursor, DayLog
 from enforcer.errors import Unavailable
 from enforcer.hub.metrics import WINDOWS
-from enforcer.hub.recorder import Total
+from enforcer.hub.rows import Total
 
 BATCH = 1000
 POLL_S = 0.1

@@ -14,25 +14,23 @@ import heapq
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
-from typing import Protocol
 
 from enforcer.attempts.attempt import POSITIONS, Attempt, Entry, Event
 from enforcer.attempts.block import Block, decode_entry
 from enforcer.attempts.log import DayLog, sync_folder
 from enforcer.attempts.spool import HEADER, Row, Segment, segments
-from enforcer.devices.device import Address, Owner
-from enforcer.devices.prefix import Prefix, host_prefix
-from enforcer.devices.registry import NOBODY, Waits
-from enforcer.devices.session import Place
+from enforcer.devices.device import Owner
+from enforcer.devices.registry import NOBODY
 from enforcer.errors import Corrupt
 from enforcer.hub.resume import DAMAGED, Marks, SegmentKey, load_marks, resume, save_marks
+from enforcer.hub.rows import Client, Key, OpenRow, OpenSegment, Owners, Total, is_in, moment_of, whose
 
 BATCH = 1000
 """After about so many lines a poll ends, so that the process stays answerable."""
@@ -43,83 +41,6 @@ _STEP_MS = 2000
 _RETRY_MS = 1000
 _BLOCKS_MAX = 8192
 _SAMPLE_MS = 500
-
-type Total = tuple[str, str, str, str]
-"""Service, layer, action and source of identity, in the record's words."""
-
-type _Key = tuple[str | None, ...]
-type _Client = tuple[str | None, int | None, str | None]
-"""Address, port, and what the client has shown."""
-
-
-class Owners(Protocol):
-    """Who held an address."""
-
-    @property
-    def waits(self) -> Mapping[str, Waits]:
-        """For how long a record waits for its device, by realm."""
-
-    def owner(self, realm: str, address: Address, at: datetime, shown: str | None = None) -> Owner:
-        """The device behind an address of a realm at a moment, or nobody. shown: what the client has shown."""
-
-    def recorded(self, realm: str, owner: Owner, count: int) -> None:
-        """So many attempts were recorded with this owner."""
-
-    def take_changes(self) -> tuple[set[Place], bool]:
-        """The prefixes that may have changed hands since the last call; True when any may have."""
-
-
-@dataclass(slots=True)
-class _Row:
-    """A row whose window is not over.
-
-    waits: its record does, for its device. changed: its address may have changed hands. samples: how far it had counted
-    at moments since; only where owners come and go.
-    """
-
-    source: "_Source"
-    index: int
-    block: Block
-    client_ip: str | None
-    client_port: int | None
-    shown: str | None
-    first_ms: int
-    owner: Owner
-    waits: bool = False
-    changed: bool = False
-    samples: list[tuple[int, int]] = field(default_factory=list)
-
-    def key(self) -> _Key:
-        """Attempts of one key share a window: one line at once, and the repeats in summaries."""
-        block, device = self.block, self.owner.device
-        whose = (device, None) if device is not None else (block.realm, self.client_ip)
-        return (*whose, block.rule, block.name, block.qtype, block.layer, block.action)
-
-    def total(self) -> Total:
-        """What the row counts towards."""
-        block = self.block
-        return block.service, block.layer.value, block.action.value, self.owner.identity.source.value
-
-
-@dataclass(slots=True)
-class _Source:
-    """A segment while it is read.
-
-    done, last_ms: for each row read, how many attempts have a line (or DAMAGED), and the last one's time.
-    resumed: the same from the log of the hub before. doubt_ms: since when the next row cannot be read.
-    swept: rows checked since the writer ended it; ended: every row was. behind: the line after which all is logged.
-    """
-
-    key: SegmentKey
-    segment: Segment
-    resumed: dict[int, tuple[int, int]]
-    rows: dict[int, _Row] = field(default_factory=dict)
-    done: list[int] = field(default_factory=list)
-    last_ms: list[int] = field(default_factory=list)
-    doubt_ms: int | None = None
-    swept: int = 0
-    ended: bool = False
-    behind: int | None = None
 
 
 class Recorder:
@@ -152,14 +73,14 @@ class Recorder:
         self._aggregate_ms = round(aggregate_s * 1000)
         self._fsync_ms = round(fsync_s * 1000)
         self._ban = ban
-        self._sources: dict[SegmentKey, _Source] = {}
-        self._due: list[tuple[int, int, _Row]] = []  # a heap
+        self._sources: dict[SegmentKey, OpenSegment] = {}
+        self._due: list[tuple[int, int, OpenRow]] = []  # a heap
         self._tie = count()
-        self._lines: dict[_Key, int] = {}  # until when (ms) a line's repeats wait for a summary
+        self._lines: dict[Key, int] = {}  # until when (ms) a line's repeats wait for a summary
         self._out: list[Entry] = []
         self._blocks: dict[bytes, Block] = {}
         self._owners_changed = False
-        self._waiting: list[tuple[int, int, _Row]] = []  # a heap
+        self._waiting: list[tuple[int, int, OpenRow]] = []  # a heap
         self._sampled_ms = 0
         self._retry_ms = 0
         self._synced_ms = 0
@@ -281,7 +202,7 @@ class Recorder:
             self._sources[source.key] = source
         return True
 
-    def _new(self, folder: Path, now_ms: int) -> Iterator[_Source]:
+    def _new(self, folder: Path, now_ms: int) -> Iterator[OpenSegment]:
         found = tuple(segments(folder))
         for epoch, path in found:
             if (folder.name, epoch) in self._sources:
@@ -289,7 +210,7 @@ class Recorder:
             try:
                 segment = Segment(path)
                 if segment.begun:
-                    yield _Source((folder.name, epoch), segment, {})
+                    yield OpenSegment((folder.name, epoch), segment, {})
                     continue
                 segment.close()
             except FileNotFoundError:  # a full disk: the worker took it back
@@ -311,7 +232,7 @@ class Recorder:
         detail = {"worker": path.parent.name, "epoch": epoch, "row": None, "count": None, "reason": "header"}
         self._out.append(Event("gap", now_ms, self.node, detail))
 
-    def _read(self, source: _Source, now_ms: int) -> None:
+    def _read(self, source: OpenSegment, now_ms: int) -> None:
         """Take in the rows that are new; when the writer has ended the segment, all that is left of it."""
         if source.ended or len(self._out) >= BATCH:
             return
@@ -335,7 +256,7 @@ class Recorder:
         if final and len(done) == used:
             self._sweep(source)
 
-    def _decode(self, entry: bytes) -> tuple[Block, _Client]:
+    def _decode(self, entry: bytes) -> tuple[Block, Client]:
         """An entry's block, with the ban it stands for, and the client. Raises Corrupt.
 
         Many clients share a block, and the bytes of an entry up to the client tell which.
@@ -355,7 +276,7 @@ class Recorder:
             raise Corrupt(f"spool entry of {len(entry)} octets has no client: {error}") from error
         return block, (client_ip, client_port, shown)
 
-    def _take(self, source: _Source, read: Row, block: Block, client: _Client, now_ms: int) -> None:
+    def _take(self, source: OpenSegment, read: Row, block: Block, client: Client, now_ms: int) -> None:
         index = len(source.done)
         done, last_ms = source.resumed.get(index, (0, 0))
         source.done.append(done)
@@ -363,7 +284,7 @@ class Recorder:
         if done == DAMAGED:
             return
         at_ms = last_ms if done else read.first_ms
-        row = _Row(source, index, block, *client, read.first_ms, NOBODY)
+        row = OpenRow(source, index, block, *client, read.first_ms, NOBODY)
         row.owner = self._owner(row, at_ms)
         source.rows[index] = row
         if not done:
@@ -376,14 +297,14 @@ class Recorder:
         over_ms = min(read.first_ms, now_ms) + self._aggregate_ms
         heapq.heappush(self._due, (over_ms + _GRACE_MS, next(self._tie), row))
 
-    def _plan_first(self, row: _Row, now_ms: int) -> None:
+    def _plan_first(self, row: OpenRow, now_ms: int) -> None:
         """The line of a row's first attempt, unless its repeats wait for the summary of an earlier line."""
         key = row.key()
         if row.first_ms >= self._lines.get(key, 0):
             self._plan(row, 1, row.first_ms, row.first_ms)
             self._lines[key] = min(row.first_ms, now_ms) + self._aggregate_ms
 
-    def _waits_until(self, row: _Row, now_ms: int) -> int:
+    def _waits_until(self, row: OpenRow, now_ms: int) -> int:
         """Until when a record waits: a moment for who may just have got the address, longer while nobody has."""
         waits = self._owners.waits.get(row.block.realm)
         if waits is None or row.client_ip is None:
@@ -403,7 +324,7 @@ class Recorder:
             else:
                 self._release(row, now_ms)
 
-    def _release(self, row: _Row, now_ms: int) -> None:
+    def _release(self, row: OpenRow, now_ms: int) -> None:
         row.waits = False
         self._plan_first(row, now_ms)
 
@@ -426,7 +347,7 @@ class Recorder:
             else:
                 source.rows.pop(row.index, None)
 
-    def _sweep(self, source: _Source) -> None:
+    def _sweep(self, source: OpenSegment) -> None:
         """After the writer's end: whatever has no line yet, also of rows that grew after their summary."""
         while source.swept < len(source.done):
             if len(self._out) >= BATCH:
@@ -446,7 +367,7 @@ class Recorder:
         source.ended = True
         source.rows.clear()
 
-    def _plan_more(self, source: _Source, index: int) -> None:
+    def _plan_more(self, source: OpenSegment, index: int) -> None:
         """A line for a row that grew although its window was over: its writer had been stopped in mid-batch."""
         done = source.done[index]
         try:
@@ -455,7 +376,7 @@ class Recorder:
         except Corrupt:
             self._plan_gap(source, index, source.segment.count(index) - done)
             return
-        row = _Row(source, index, block, *client, read.first_ms, NOBODY)
+        row = OpenRow(source, index, block, *client, read.first_ms, NOBODY)
         row.owner = self._owner(row, source.last_ms[index])
         self._plan_rest(row)
 
@@ -471,7 +392,7 @@ class Recorder:
         lengths = {(prefix.version, prefix.length) for _, prefix in changed}
         for source in self._sources.values():
             for index, row in source.rows.items():
-                if all_changed or (changed and _is_in(row, changed, lengths)):
+                if all_changed or (changed and is_in(row, changed, lengths)):
                     self._change(row, now_ms)
                 elif sample and row.block.realm in waits:
                     count = source.segment.count(index)
@@ -480,7 +401,7 @@ class Recorder:
         if sample:
             self._sampled_ms = now_ms
 
-    def _change(self, row: _Row, now_ms: int) -> None:
+    def _change(self, row: OpenRow, now_ms: int) -> None:
         """What a row's record waited for may have come; what is counted may be of two devices."""
         if row.waits:
             row.owner = self._owner(row, row.first_ms)
@@ -488,7 +409,7 @@ class Recorder:
                 self._release(row, now_ms)
             return
         owner = self._owner(row, now_ms)
-        if _whose(owner) == _whose(row.owner):
+        if whose(owner) == whose(row.owner):
             row.owner = owner
             return
         row.changed = row.block.realm in self._owners.waits  # elsewhere nothing tells since when it has been another's
@@ -496,16 +417,16 @@ class Recorder:
         self._plan_rest(row)
         row.owner = owner
 
-    def _owner(self, row: _Row, at_ms: int) -> Owner:
+    def _owner(self, row: OpenRow, at_ms: int) -> Owner:
         """Who was behind a row's attempt at a moment; nobody where clients must not be named."""
         if row.client_ip is None:
             return NOBODY
         try:
-            return self._owners.owner(row.block.realm, ip_address(row.client_ip), _moment(at_ms), row.shown)
+            return self._owners.owner(row.block.realm, ip_address(row.client_ip), moment_of(at_ms), row.shown)
         except ValueError:
             return NOBODY
 
-    def _plan_rest(self, row: _Row) -> None:
+    def _plan_rest(self, row: OpenRow) -> None:
         """A line for what is counted in a row and has none."""
         source, index = row.source, row.index
         done = source.done[index]
@@ -522,13 +443,13 @@ class Recorder:
         else:
             self._plan(row, read.count, begin, max(begin, read.last_ms))
 
-    def _plan_shares(self, row: _Row, read: Row, begin: int) -> None:
+    def _plan_shares(self, row: OpenRow, read: Row, begin: int) -> None:
         """A line for each that held the address in turn, with what was counted while it did."""
         last, done = max(begin, read.last_ms), row.source.done[row.index]
         shares: list[tuple[int, int, Owner]] = []
         for at_ms, to in [*(each for each in row.samples if done < each[1] < read.count), (last, read.count)]:
             owner = self._owner(row, min(at_ms, last))
-            if shares and _whose(shares[-1][2]) == _whose(owner):
+            if shares and whose(shares[-1][2]) == whose(owner):
                 shares.pop()
             shares.append((min(at_ms, last), to, owner))
         for at_ms, to, row.owner in shares:
@@ -537,7 +458,7 @@ class Recorder:
         row.changed = False
         row.samples.clear()
 
-    def _plan(self, row: _Row, to: int, time_ms: int, last_ms: int) -> None:
+    def _plan(self, row: OpenRow, to: int, time_ms: int, last_ms: int) -> None:
         source, index = row.source, row.index
         done = source.done[index]
         worker, epoch = source.key
@@ -564,7 +485,7 @@ class Recorder:
         self._owners.recorded(row.block.realm, row.owner, to - done)
         self.last[total[:3]] = attempt
 
-    def _plan_gap(self, source: _Source, index: int, lost: int) -> None:
+    def _plan_gap(self, source: OpenSegment, index: int, lost: int) -> None:
         source.done[index] = DAMAGED
         source.resumed[index] = (DAMAGED, 0)
         worker, epoch = source.key
@@ -630,24 +551,6 @@ class Recorder:
         self._retry_ms = now_ms + _RETRY_MS
 
 
-def _is_in(row: _Row, places: Set[Place], lengths: Set[tuple[int, int]]) -> bool:
-    """Whether a row's client is in one of some prefixes. lengths: which versions and lengths these have."""
-    if row.client_ip is None:
-        return False
-    host = host_prefix(ip_address(row.client_ip))
-    return any(
-        version == host.version
-        and (row.block.realm, Prefix(version, length, host.bits >> (host.length - length))) in places
-        for version, length in lengths
-    )
-
-
-def _whose(owner: Owner) -> tuple[object, ...]:
-    """What two owners are compared by: not how old the knowledge of them is."""
-    identity = owner.identity
-    return owner.device, owner.group, identity.source, identity.state
-
-
 def _remove(path: Path) -> None:
     """Delete a segment, or empty it when it is its worker's newest.
 
@@ -676,7 +579,3 @@ def _left(spool: Path) -> set[SegmentKey]:
                     os.fsync(file.fileno())
         sync_folder(folder)
     return left
-
-
-def _moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(min(ms, 253_402_300_799_000) / 1000, UTC)
