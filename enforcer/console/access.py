@@ -1,5 +1,6 @@
 """Who asks: by the address alone, a cookie, a token, or what a front proxy says."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,9 @@ from enforcer.devices.device import Network
 SESSION, FORM = "__Host-enforcer", "__Host-enforcer-form"
 _LANG, _THEME = "enforcer-lang", "enforcer-theme"
 _THEMES = ("auto", "light", "dark")
+HASHING_MOST = 2
+"""Passwords that are looked at at once: each takes 64 MiB."""
+
 _YEAR_S = 31_536_000
 _NAME_MOST = 64
 
@@ -47,6 +51,7 @@ class Access:
         self.sessions = Sessions(settings.idle_minutes * 60, settings.session_hours * 3600)
         self.throttle = Throttle()
         self.forms = FormKey()
+        self.hashing = asyncio.Semaphore(HASHING_MOST)
 
     def visitor(self, request: HTTPConnection) -> Visitor:
         """Who sends this."""

@@ -54,7 +54,8 @@ async def _password(request: Request, site: Site, visitor: Visitor) -> Response:
         response.headers["retry-after"] = str(math.ceil(wait_s))
         return response
     access.throttle.failed(keys, now_s)  # before the slow look, so that many at once do not slip past
-    person = await run_in_threadpool(access.users.now().check_password, name, form.get("password", ""))
+    async with access.hashing:
+        person = await run_in_threadpool(access.users.now().check_password, name, form.get("password", ""))
     if person is None:
         refused = Visit("sign_in_refused", name if is_printable(name) else "?", Via.PASSWORD, visitor.address)
         return await told(site, visitor, refused) or await _ask(site, visitor, form, "signin.wrong")

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from enforcer import __version__
@@ -12,6 +13,7 @@ from enforcer.attempts.index import Index
 from enforcer.config.model import Config
 from enforcer.config.pages import Console
 from enforcer.console.access import Access, Visitor
+from enforcer.console.cached import Cached
 from enforcer.console.desk import Desk
 from enforcer.console.policies import Policies
 from enforcer.console.render import Look, Renderer
@@ -36,7 +38,8 @@ class Missing(EnforcerError):
 class Site:
     """Everything that a page may ask.
 
-    config: what is in force. index: opens the index for one request. log: the folder of the day log.
+    config: what is in force. index: opens the index for one request. log: the folder of the day log. cached: answers
+    that may be a minute old.
     """
 
     settings: Console
@@ -49,6 +52,16 @@ class Site:
     log: Path
     access: Access
     renderer: Renderer
+    cached: Cached[object]
+
+    def lately[T](self, what: str, make: Callable[[Index], T]) -> T:
+        """An answer of the index that may be a minute old. what: names it."""
+
+        def ask() -> object:
+            with self.index() as index:
+                return make(index)
+
+        return cast("T", self.cached.get(what, ask))
 
     @property
     def zone(self) -> ZoneInfo:

@@ -18,6 +18,7 @@ from enforcer.config.model import Config
 from enforcer.config.values import Endpoint
 from enforcer.console.access import Access
 from enforcer.console.app import make_app
+from enforcer.console.cached import Cached
 from enforcer.console.desk import Desk
 from enforcer.console.policies import Policies
 from enforcer.console.render import Renderer
@@ -29,7 +30,7 @@ from enforcer.errors import EnforcerError, Unavailable
 from enforcer.folders import Folders
 from enforcer.notify import notify
 from enforcer.pageserver import Certificate, PageServer, page_server
-from enforcer.processes.clock import utc_now
+from enforcer.processes.clock import CLOCK, utc_now
 from enforcer.processes.sockets import tcp_socket
 
 UPKEEP_S = 2.0
@@ -120,6 +121,7 @@ class ConsoleProcess:
             log=folders.log,
             access=Access(console, UsersFile(users_file(config)), utc_now),
             renderer=Renderer(),
+            cached=Cached(CLOCK.steady),
         )
 
     def _index(self) -> AbstractContextManager[Index]:

@@ -140,7 +140,7 @@ def main() -> None:
     columns |= {f"{question}, ms": [] for question in QUESTIONS}
     for database in wanted:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
-            writer, reader, size = stack.enter_context(_opened(database, Path(folder)))
+            writer, reader, size = stack.enter_context(opened(database, Path(folder)))
             begin = time.perf_counter()
             waited = 0.0
             for batch, last in batches(RECORDS):
@@ -170,7 +170,7 @@ def _timed(ask: Question, index: Index) -> float:
 
 
 @contextmanager
-def _opened(database: str, folder: Path) -> Iterator[tuple[SqliteWriter | PostgresWriter, Index, Callable[[], int]]]:
+def opened(database: str, folder: Path) -> Iterator[tuple[SqliteWriter | PostgresWriter, Index, Callable[[], int]]]:
     if database == "sqlite":
         path = folder / "index" / "attempts.sqlite"
         files = SqliteWriter(path, folder / "log")

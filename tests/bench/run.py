@@ -1,6 +1,6 @@
 """What `make bench` runs: measures against the budgets and other servers, reports, asserts nothing.
 
-usage: run.py [dns] [streams] [service] [policy] [flow] [index] [proxy] [identity]: those named, else all of them
+usage: run.py [dns] [streams] [service] [policy] [flow] [index] [pages] [proxy] [identity]: these, else all
 """
 
 import os
@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 
-from tests.bench import compare, flow, identity, index, policy, proxy, service, streams
+from tests.bench import compare, flow, identity, index, pages, policy, proxy, service, streams
 from tests.bench.process import find
 from tests.bench.tables import print_table
 
@@ -35,6 +35,7 @@ PARTS = {
     "policy": names,
     "flow": connections,
     "index": index.main,
+    "pages": pages.main,
     "proxy": proxy.main,
     "identity": known,
 }

@@ -22,6 +22,7 @@ from enforcer.config.load import load
 from enforcer.config.model import Config
 from enforcer.console.access import Access
 from enforcer.console.app import make_app
+from enforcer.console.cached import Cached
 from enforcer.console.desk import Desk
 from enforcer.console.policies import Policies
 from enforcer.console.render import Renderer
@@ -210,6 +211,7 @@ def make_lab(folder: Path, values: Mapping[str, object], entries: Sequence[Attem
 
     assert config.console is not None
     users = UsersFile(config.console.users or folders.data / "console" / "users")
+    access = Access(config.console, users, lambda: now[0])
     site = Site(
         settings=config.console,
         node=config.node,
@@ -219,8 +221,9 @@ def make_lab(folder: Path, values: Mapping[str, object], entries: Sequence[Attem
         policies=Policies(folders),
         desk=Desk(ask, lambda: METRICS),
         log=folders.log,
-        access=Access(config.console, users, lambda: now[0]),
+        access=access,
         renderer=RENDERER,
+        cached=Cached(access.seconds),
     )
     lab.append(Lab(folder, config, site, make_app(site), log, writer, now))
     lab[0].write(*entries)

@@ -62,7 +62,6 @@ def listing(ask: Ask) -> Mapping[str, object]:
         lines = list(index.find(which, size + 1, older=page.older, newer=page.newer))
         more = len(lines) > size
         lines = lines[-size:] if page.newer is not None else lines[:size]
-        menus = menus_of(index)
         total = counted(index, which)
     rows = rows_of(lines)
     return {
@@ -70,7 +69,7 @@ def listing(ask: Ask) -> Mapping[str, object]:
         "rows": rows,
         "older": rows[-1].place if rows and (more or page.newer is not None) else None,
         "newer": rows[0].place if rows and (page.older is not None or (page.newer is not None and more)) else None,
-        "menus": menus,
+        "menus": ask.site.lately("menus", menus_of),
         "spans": SPANS,
         "since": ask.words.get("since", SINCE),
         "narrowed": [key for key in WORDS if key in ask.words],

@@ -5,9 +5,9 @@ from urllib.parse import unquote
 
 from enforcer.attempts.attempt import Event
 from enforcer.attempts.incidents import Incident, incident, incidents
-from enforcer.attempts.index import By, Filter, Review, Subject
+from enforcer.attempts.index import Filter, Review, Subject
 from enforcer.console.asked import Wrong, read_filter, read_number
-from enforcer.console.pages.attempts import SPANS, rows_of
+from enforcer.console.pages.attempts import SPANS, menus_of, rows_of
 from enforcer.console.pages.common import incident_path, titles_of
 from enforcer.console.site import Ask, Missing
 
@@ -34,14 +34,13 @@ def listing(ask: Ask) -> Mapping[str, object]:
     number = read_number(ask.words, "page", 1, 1, 10_000)
     with ask.site.index() as index:
         found = incidents(index, which, states_of(ask.words), PAGE + 1, (number - 1) * PAGE)
-        menus = {key: tuple(index.values(by)) for key, by in (("service", By.SERVICE), ("group", By.GROUP))}
     return {
         "here": "incidents",
         "incidents": found[:PAGE],
         "path": incident_path,
         "number": number,
         "more": len(found) > PAGE,
-        "menus": menus,
+        "menus": ask.site.lately("menus", menus_of),
         "states": STATES,
         "spans": SPANS,
         "since": ask.words.get("since", SINCE),

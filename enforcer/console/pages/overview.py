@@ -21,16 +21,18 @@ RANGES: Mapping[str, tuple[timedelta, timedelta]] = {
 }
 """What can be looked at, each with the width of one bar."""
 
-_DEVICES, _INCIDENTS, _NAMES = 10, 6, 8
+DEVICE_SPANS = ("24h", "7d")
+"""In which devices are counted one by one; longer ones would mean reading millions of lines."""
+
+_DEVICES, _INCIDENTS = 10, 6
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """One of those that tried most. by_service: in the order of the series."""
+class Tries:
+    """Devices that tried in a span: how many, counted for each service, and those that tried most with how often."""
 
-    id: str
-    attempts: int
-    by_service: tuple[int, ...]
+    attempting: int
+    top: tuple[tuple[str, int], ...]
 
 
 def view(ask: Ask) -> Mapping[str, object]:
@@ -45,14 +47,15 @@ def view(ask: Ask) -> Mapping[str, object]:
         services, values = _over_time(index, which, starts)
         heat_map = index.heat_map(which, ask.site.zone)
         sources = index.stats(By.SOURCE, which)
-        attempting = index.devices_attempting(starts[0])
         facts = {
             "layers": index.stats(By.LAYER, which),
             "parts": index.stats(By.PART, which, 8),
             "evidence": index.stats(By.EVIDENCE, which),
-            "devices": _devices(index, services, starts[0]),
             "incidents": incidents(index, which, {Review.OPEN, Review.ESCALATED}, _INCIDENTS),
         }
+    span = chosen if chosen in DEVICE_SPANS else DEVICE_SPANS[-1]
+    since_ms = _ms(ask.now - RANGES[span][0])
+    tries = ask.site.lately(f"devices {span}", lambda index: _tries(index, since_ms))
     labels = [_label(start, width, ask) for start in starts]
     total = sum(map(sum, values))
     known = sum(each.attempts for each in sources if each.key != "unknown")
@@ -67,7 +70,8 @@ def view(ask: Ask) -> Mapping[str, object]:
         "titles": titles_of(ask),
         "total": total,
         "totals": [sum(each) for each in values],
-        "attempting": sum(attempting.values()),
+        "tries": tries,
+        "device_span": span,
         "known": known,
         "chart": stacked(labels, values),
         "rows": [(label, [each[i] for each in values]) for i, label in enumerate(labels)],
@@ -106,16 +110,10 @@ def _over_time(index: Index, which: Filter, starts: Sequence[int]) -> tuple[list
     return services, values
 
 
-def _devices(index: Index, services: Sequence[str], since_ms: int) -> list[Device]:
-    found: dict[str, dict[str, int]] = defaultdict(dict)
-    for (device, service), count in index.top_devices(_DEVICES, since_ms).top.items():
-        name = service if service in services else "other"
-        found[device][name] = found[device].get(name, 0) + count
-    devices = [
-        Device(device, sum(counts.values()), tuple(counts.get(service, 0) for service in services))
-        for device, counts in found.items()
-    ]
-    return sorted(devices, key=lambda each: (-each.attempts, each.id))
+def _tries(index: Index, since_ms: int) -> Tries:
+    counts = index.stats(By.DEVICE, Filter(since_ms=since_ms), _DEVICES + 1)
+    top = tuple((each.key, each.attempts) for each in counts if each.key is not None)
+    return Tries(sum(index.devices_attempting(since_ms).values()), top[:_DEVICES])
 
 
 def _label(start_ms: int, width: timedelta, ask: Ask) -> str:
