@@ -1,6 +1,7 @@
 """Any octets into the readers of DNS: only Malformed may come out.
 
-Run as a program, this fuzzes with atheris: `python -m tests.fuzz.test_dns query|response [options of libFuzzer]`.
+Run as a program, this fuzzes with atheris: `python -m tests.fuzz.test_dns TARGET [options of libFuzzer]`, where TARGET
+is one of TARGETS.
 """
 
 import importlib
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from enforcer.errors import Malformed
 from enforcer.wire.dns import (
     Record,
+    Section,
     address,
     is_query,
     minimum_ttl,
@@ -25,10 +27,11 @@ from enforcer.wire.dns import (
     target,
     ttl_offsets,
 )
+from enforcer.wire.dnscodes import RRClass, RRType
 from enforcer.wire.dnscut import truncated, without_opt
 from enforcer.wire.dnswrite import blocked, error
-from enforcer.wire.name import labels, parents
-from enforcer.wire.svcb import has_ech, hints
+from enforcer.wire.name import labels, parents, read_name, skip_name
+from enforcer.wire.svcb import has_ech, hints, parameters, without_ech
 from tests.wire.messages import Built, responses, vector, vectors
 
 
@@ -87,19 +90,60 @@ def fuzz_response(data: bytes) -> None:
     ]
 
 
+def fuzz_name(data: bytes) -> None:
+    """A name that is read ends where skipping it ends, is no longer than names are, and is read again from itself."""
+    for at in (12, len(data) // 2):
+        try:
+            name, end = read_name(data, at)
+        except Malformed:
+            continue
+        assert len(name) <= 255
+        assert skip_name(data, at) == end
+        assert name == name.lower()
+        assert read_name(bytes(12) + name, 12) == (name, 12 + len(name))
+
+
+def fuzz_svcb(data: bytes) -> None:
+    """Parameters of SVCB that are read lose their keys for ECH and nothing else."""
+    wire = bytes(12) + data
+    record = Record(Section.ANSWER, b"\0", RRType.HTTPS, RRClass.IN, 60, 0, 12, len(wire))
+    try:
+        found = parameters(wire, record)
+        hints(wire, record)
+        bare = without_ech(wire, record)
+    except Malformed:
+        return
+    kept = parameters(bytes(12) + bare, record._replace(data_end=12 + len(bare)))
+    assert {key: value for key, value in kept.items() if key} == {
+        key: value for key, value in found.items() if key not in (0, 5)
+    }
+
+
+TARGETS = {"query": fuzz_query, "response": fuzz_response, "name": fuzz_name, "svcb": fuzz_svcb}
 SEEDS = vectors("")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_recorded_messages_pass(seed: str) -> None:
-    fuzz_query(vector(seed))
-    fuzz_response(vector(seed))
+    for target_of in TARGETS.values():
+        target_of(vector(seed))
 
 
 @given(st.binary(max_size=300))
 def test_any_octets_pass(data: bytes) -> None:
-    fuzz_query(data)
-    fuzz_response(data)
+    for target_of in TARGETS.values():
+        target_of(data)
+
+
+@given(
+    st.integers(0, 2),
+    st.lists(st.tuples(st.integers(0, 8), st.binary(max_size=20)), max_size=6),
+    st.booleans(),
+)
+def test_any_parameters_pass(priority: int, pairs: list[tuple[int, bytes]], ordered: bool) -> None:
+    written = sorted(dict(pairs).items()) if ordered else pairs
+    data = b"".join(key.to_bytes(2) + len(value).to_bytes(2) + value for key, value in written)
+    fuzz_svcb(priority.to_bytes(2) + b"\0" + data)
 
 
 @given(st.sampled_from(SEEDS), st.data())
@@ -124,5 +168,5 @@ def fuzz_changed(message: bytes, data: st.DataObject) -> None:
 if __name__ == "__main__":
     atheris = importlib.import_module("atheris")  # not for every Python, so not among the tools of the tests
     atheris.instrument_all()
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], {"query": fuzz_query, "response": fuzz_response}[sys.argv[1]])
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], TARGETS[sys.argv[1]])
     atheris.Fuzz()

@@ -172,9 +172,9 @@ def test_a_token_in_the_path_lets_in(desk: Desk, site: Site, required: bool, tok
                 assert dns.rcode.to_text(read(content).rcode()) == ("NXDOMAIN" if token else "REFUSED")
 
     run(scenario)
-    assert [entry.block.action.value for _, entry in desk.attempts()] == ["observed"] * (
-        status == "200" and bool(token)
-    )
+    shown = f"token:{(token_hash(TOKEN) or b'').hex()}"
+    recorded = [(entry.block.action.value, entry.shown) for _, entry in desk.attempts()]
+    assert recorded == [("observed", shown)] * (status == "200" and bool(token))
 
 
 def test_a_token_is_written_down_nowhere(desk: Desk, site: Site, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,8 +1,11 @@
 """DNS over TLS and clear text behind front ends: what happens before, and around, the first message."""
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -13,10 +16,12 @@ import pytest
 
 from enforcer.counters import Transport
 from enforcer.devices.tokens import token_hash
+from enforcer.orders import ShownGrant
 from enforcer.policy.rules import Mode
 from enforcer.resolver.admission import Admission
 from enforcer.resolver.clients import Realm
 from enforcer.resolver.listeners import TcpLimits
+from tests.policy.made import NOW
 from tests.resolver.desk import Desk, a_query, read
 from tests.resolver.secured import LOOPBACK, NAME, ROAMING, TOKEN, Opened, Site, client, opened
 from tests.tools import need
@@ -253,7 +258,10 @@ def test_t7_a_client_certificate_lets_in_from_anywhere(
             assert rcodes(await ask(dot, context, a_query("chat.test"))) == expected
 
     run(scenario)
-    assert [entry.block.realm for _, entry in desk.attempts()] == ["roaming"] * (expected == ["NXDOMAIN"])
+    der = ssl.PEM_cert_to_DER_cert(own.certificate.read_text())
+    shown = f"certificate:{hashlib.sha256(der).hexdigest()}"
+    recorded = [(entry.block.realm, entry.shown) for _, entry in desk.attempts()]
+    assert recorded == [("roaming", shown)] * (expected == ["NXDOMAIN"])
 
 
 def test_t7_a_client_certificate_of_another_authority_is_refused(desk: Desk, site: Site) -> None:
@@ -353,3 +361,20 @@ async def ask_or_nothing(line: Opened, site: Site) -> list[bytes]:
         return await ask(line, trusting(site), a_query("chat.test"))
     except (OSError, ssl.SSLError):
         return []
+
+
+def test_a_token_in_the_server_name_is_recorded_as_its_hash_and_a_grant_goes_with_it(desk: Desk, site: Site) -> None:
+    shown = f"token:{(token_hash(TOKEN) or b'').hex()}"
+    anywhere = Realm("roaming", (), Mode.ENFORCE)
+    name = f"{TOKEN}.{NAME}"
+
+    async def scenario() -> None:
+        async with opened(desk, Transport.DOT, site.credentials(with_token()), realms=(anywhere,)) as dot:
+            assert rcodes(await ask(dot, trusting(site), a_query("chat.test"), name=name)) == ["NXDOMAIN"]
+            granted = ShownGrant("roaming", shown, ("chat",), NOW + timedelta(seconds=60))
+            dot.path.directory.follow(replace(desk.orders, shown=(granted,)))
+            assert rcodes(await ask(dot, trusting(site), a_query("chat.test"), name=name)) == ["NXDOMAIN"]
+            assert desk.upstreams.asked == ["chat.test A"], "it was asked for, and upstream does not know it"
+
+    run(scenario)
+    assert [(count, entry.shown) for count, entry in desk.attempts()] == [(1, shown)]
