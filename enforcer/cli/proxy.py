@@ -6,8 +6,6 @@ import click
 
 from enforcer.cli.context import config_option
 from enforcer.cli.run import enforce
-from enforcer.config.model import Config
-from enforcer.errors import Unavailable
 
 
 @click.command()
@@ -25,16 +23,9 @@ def proxy(config: Path | None, worker: int, script: bool) -> None:
     Example: enforcer proxy --worker 0
     """
     from enforcer.processes import script as addon  # noqa: PLC0415 (slow to load; other commands need not wait)
-    from enforcer.processes.proxy import proxy_worker  # noqa: PLC0415
+    from enforcer.processes.proxy import prepare, proxy_worker  # noqa: PLC0415
 
     if script:
         click.echo(Path(addon.__file__))
         return
-    enforce(config, worker, proxy_worker, _has_work)
-
-
-def _has_work(config: Config) -> None:
-    if not config.proxy.modes:
-        raise Unavailable(
-            'proxy.modes is empty, so there is nothing to do; write a mode, as in "regular@127.0.0.1:5080"'
-        )
+    enforce(config, worker, proxy_worker, prepare)

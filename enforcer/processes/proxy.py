@@ -5,12 +5,14 @@ import resource
 import socket
 from contextlib import suppress
 from itertools import batched
+from pathlib import Path
 
 from enforcer.attempts.ledger import Ledger
 from enforcer.blockpage import Notice
 from enforcer.clients import Realm
 from enforcer.config.model import Config
 from enforcer.config.proxy import Unjudged, endpoints, shared
+from enforcer.errors import Unavailable
 from enforcer.orders import Orders
 from enforcer.policy.judge import Policy
 from enforcer.processes.clock import CLOCK, utc_now
@@ -18,7 +20,7 @@ from enforcer.processes.settings import conduct_of
 from enforcer.processes.sockets import tcp_socket
 from enforcer.processes.worker import Kit, Worker
 from enforcer.proxy.door import Door, Rules
-from enforcer.proxy.engine import Engine
+from enforcer.proxy.engine import Engine, make_authority
 
 CA = "proxy-ca"
 IDLE_EVERY_S = 30
@@ -40,6 +42,7 @@ class Proxy:
         self._sockets: dict[str, list[socket.socket]] = {}
         self.tasks: asyncio.TaskGroup | None = None
         self._engine: Engine | None = None
+        self._drain_s = config.proxy.drain_s
         self._again = False
         self._judged_at = utc_now()
 
@@ -55,6 +58,7 @@ class Proxy:
     def judge_by(self, policy: Policy, config: Config) -> None:
         """Judge so from now on, what passed before too."""
         self.door.judge_by(policy, rules_of(config))
+        self._drain_s = config.proxy.drain_s
         self._again = True
 
     def follow(self, orders: Orders) -> None:
@@ -68,8 +72,7 @@ class Proxy:
         """Carry whoever connects."""
         proxy = self._config.proxy
         others = tuple(mode for mode in proxy.modes if not shared(mode)) if self._first else ()
-        ca = (proxy.ca_dir or self._config.data_dir / CA) if proxy.intercept_for_block_page else None
-        self._engine = Engine(self.door, self._sockets, others, proxy.idle_s, ca)
+        self._engine = Engine(self.door, self._sockets, others, proxy.idle_s, ca_of(self._config))
         await self._engine.start(tasks)
 
     def tick(self, now_ms: int) -> None:
@@ -86,7 +89,7 @@ class Proxy:
     async def drain(self) -> None:
         """Give connections some time to end."""
         if self._engine is not None:
-            await self._engine.drain(self._config.proxy.drain_s)
+            await self._engine.drain(self._drain_s)
 
     def release(self) -> None:
         """End mitmproxy, and every connection."""
@@ -102,6 +105,23 @@ class Proxy:
     def _judge_again(self) -> None:
         if self.tasks is not None and self.door.inside:
             self.tasks.create_task(judge_again(self.door))
+
+
+def prepare(config: Config) -> None:
+    """What has to be there before the process gives up its access to `data_dir`. Raises Unavailable."""
+    if not config.proxy.modes:
+        raise Unavailable(
+            'proxy.modes is empty, so there is nothing to do; write a mode, as in "regular@127.0.0.1:5080"'
+        )
+    ca = ca_of(config)
+    if ca is not None:
+        make_authority(ca)
+
+
+def ca_of(config: Config) -> Path | None:
+    """The folder of the authority that signs block pages inside of TLS; None: nothing is decrypted."""
+    proxy = config.proxy
+    return (proxy.ca_dir or config.data_dir / CA) if proxy.intercept_for_block_page else None
 
 
 async def judge_again(door: Door) -> None:

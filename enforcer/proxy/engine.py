@@ -1,7 +1,9 @@
 """mitmproxy without its tools: a bare master with our addon and its listeners, and nothing that could look inside."""
 
 import asyncio
+import fcntl
 import logging
+import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,6 +12,7 @@ from pathlib import Path
 from mitmproxy.addons.dns_resolver import DnsResolver
 from mitmproxy.addons.strip_dns_https_records import StripDnsHttpsRecords
 from mitmproxy.addons.tlsconfig import TlsConfig
+from mitmproxy.certs import CertStore
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.proxy import server
@@ -24,6 +27,23 @@ _LOOK_S = 0.1
 _UDP_IDLE_S = 180  # mitmproxy says 20; RFC 4787 §4.3 asks for two minutes or more
 
 _log = logging.getLogger(__name__)
+
+
+def make_authority(folder: Path) -> None:
+    """See that the folder has an authority that signs block pages inside of TLS; workers make it one at a time.
+
+    Raises Unavailable when it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            CertStore.from_store(folder, "mitmproxy", 2048)
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise Unavailable(f"{folder}: the authority of block pages cannot be kept there ({error.strerror})") from error
 
 
 class _Started:
@@ -66,7 +86,7 @@ class Engine:
         if any(mode.startswith(("dns", "wireguard")) for mode in others):
             self._master.addons.add(DnsResolver(), StripDnsHttpsRecords())
         if ca is not None:
-            ca.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_authority(ca)
             self._master.options.update(confdir=str(ca))
             self._master.addons.add(TlsConfig())
 

@@ -10,7 +10,7 @@ import pytest
 from enforcer.clients import Realm
 from enforcer.errors import Unavailable
 from enforcer.policy.rules import Mode
-from enforcer.proxy.engine import Engine
+from enforcer.proxy.engine import Engine, make_authority
 from tests.proxy.playbook import Site, rules
 
 LOCAL = Realm("local", (ip_network("127.0.0.0/8"),), Mode.ENFORCE)
@@ -81,3 +81,13 @@ def test_nothing_that_could_decrypt_is_there_unless_the_page_is_wanted(site: Sit
 
     asyncio.run(scene())
     assert (tmp_path / "ca").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_authority_is_made_once(tmp_path: Path) -> None:
+    make_authority(tmp_path / "ca")
+    certificate = (tmp_path / "ca" / "mitmproxy-ca-cert.pem").read_bytes()
+    make_authority(tmp_path / "ca")
+    assert (tmp_path / "ca" / "mitmproxy-ca-cert.pem").read_bytes() == certificate
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="cannot be kept there"):
+        make_authority(tmp_path / "file" / "ca")
