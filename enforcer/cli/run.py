@@ -128,7 +128,6 @@ def _what_next(path: Path, config: Config) -> str:
         f"{dig} www.canada.ca": "allowed: forwarded, and written down nowhere",
         **({} if proxied is None else {f"curl -x http://{proxied} http://long.weixin.qq.com": "blocked: the page"}),
         f"{enforcer} attempts list": "the record of what was blocked",
-        **_a_phone_attaches(path, config),
         f"{enforcer} explain long.weixin.qq.com": "which rule, in which file, and why",
         f"curl http://{config.metrics.listen}/metrics": "what Prometheus sees",
         **({} if config.console is None else {f"xdg-open {config.console.origin}": "the console, in a browser"}),
@@ -136,19 +135,22 @@ def _what_next(path: Path, config: Config) -> str:
     width = max(map(len, lines))
     shown = "\n".join(f"  {command:{width}}   {what}" for command, what in lines.items())
     return (
-        f"Enforcer is running. In another shell:\n\n{shown}\n\n"
+        f"Enforcer is running. In another shell:\n\n{shown}\n\n{_a_phone_attaches(path, config, dig)}"
         f"The configuration is {path}, data is in {config.data_dir}. Stop with Ctrl-C."
     )
 
 
-def _a_phone_attaches(path: Path, config: Config) -> dict[str, str]:
-    """A Start of the demo's phone, where there is accounting to send it to."""
+def _a_phone_attaches(path: Path, config: Config, dig: str) -> str:
+    """How the demo's phone gets its address, where there is accounting to send that to."""
     listen = next((radius.listen for radius in config.identity.radius if radius.listen is not None), None)
     if listen is None:
-        return {}
+        return ""
     start = "Acct-Status-Type=Start,Acct-Session-Id=1,NAS-Identifier=pgw,Framed-IP-Address=127.0.0.3"
     send = f'radclient {listen} acct "$(cat {path.parent}/radius.secret)"'
-    return {f"echo {start},3GPP-IMSI=001010123456789 | {send}": "dev-demo-3 attaches as 127.0.0.3"}
+    return (
+        "A phone attaches, as a mobile core tells it (RADIUS; radclient is in freeradius-utils), and asks:\n\n"
+        f"  echo {start},3GPP-IMSI=001010123456789 |\n    {send}\n  {dig} -b 127.0.0.3 long.weixin.qq.com\n\n"
+    )
 
 
 def log_to_stderr() -> None:

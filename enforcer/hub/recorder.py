@@ -327,6 +327,8 @@ class Recorder:
     def _release(self, row: OpenRow, now_ms: int) -> None:
         row.waits = False
         self._plan_first(row, now_ms)
+        if row.changed:  # who has the address by now need not be who had it at first
+            self._change(row, now_ms)
 
     def _close_due(self, now_ms: int) -> None:
         """One summary for each row whose window is over."""
@@ -404,6 +406,7 @@ class Recorder:
     def _change(self, row: OpenRow, now_ms: int) -> None:
         """What a row's record waited for may have come; what is counted may be of two devices."""
         if row.waits:
+            row.changed = True
             row.owner = self._owner(row, row.first_ms)
             if row.owner.device is not None and self._waits_until(row, now_ms) <= now_ms:
                 self._release(row, now_ms)

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from enforcer.devices.prefix import prefix_of
+from enforcer.devices.prefix import Prefix, prefix_of
 from enforcer.devices.session import Report, Session, State, Status
 from enforcer.devices.sessions import Limits, SessionTable
 from enforcer.devices.subject import Subject
@@ -258,6 +258,24 @@ def test_r15_the_history_of_an_address_is_bounded() -> None:
     sessions = table(*(report(START, i, id=f"s{i}") for i in range(100)))
     assert who(sessions, 99) == "s99"
     assert sessions.counts["evicted"] == 68
+
+
+def test_drill_everybody_attaches_again_after_the_gateway_began_anew() -> None:
+    phones = 20_000
+    addresses = [f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}" for i in range(phones)]
+    sessions = SessionTable()
+    for i in range(phones):
+        prefix = Prefix(4, 32, (10 << 24) + i)
+        before = replace(report(START, -600, id=f"old{i}", holds=()), prefixes=(prefix,))
+        sessions.apply(before)
+    sessions.apply(replace(report(Status.ON, 0), session=""))
+    for i in range(phones):
+        prefix = Prefix(4, 32, (10 << 24) + (i + 1) % phones)  # each at another address than before
+        sessions.apply(replace(report(START, 1 + i / phones * 59, id=f"new{i}", holds=()), prefixes=(prefix,)))
+    for i in range(0, phones, 997):
+        assert who(sessions, -1, addresses[i]) == f"old{i}"
+        assert who(sessions, 0.5, addresses[i]) is None
+        assert who(sessions, 61, addresses[i]) == f"new{(i - 1) % phones}"
 
 
 def test_two_realms_with_one_address_have_two_owners() -> None:

@@ -219,6 +219,19 @@ def test_each_has_its_own_share_of_what_is_counted_in_one_row(site: Site) -> Non
     assert sum(int(str(count)) for _, count in whose(site)) == 14
 
 
+def test_who_attaches_while_a_record_waits_has_what_comes_after(site: Site) -> None:
+    connected(site)
+    site.attempt(spooled())
+    site.poll(after_ms=1000)
+    tell(site, "dev-1", Status.START, site.now_ms)  # after the first attempt, which stays nobody's
+    for _ in range(12):
+        site.poll(after_ms=500)
+    assert whose(site) == [(None, 1)]
+    site.attempt(spooled(), times=3)
+    site.settle()
+    assert whose(site) == [(None, 1), ("dev-1", 3)]
+
+
 def test_a_stop_alone_closes_the_window_too(site: Site) -> None:
     connected(site)
     tell(site, "dev-1", Status.START, site.now_ms - 60_000)
