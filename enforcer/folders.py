@@ -61,6 +61,11 @@ class Folders:
         return self.data / "console"
 
     @property
+    def proxy_ca(self) -> Path:
+        """The authority of the proxy, where it shows the page inside of TLS and has no other folder for it."""
+        return self.data / "proxy-ca"
+
+    @property
     def secrets(self) -> tuple[Path, ...]:
         """What the hub signs and hashes with, and who holds which address: for no other process."""
         return (self.signing_key.parent, self.identity)

@@ -34,7 +34,7 @@ def gate(config: Path | None, worker: int) -> None:
     """
     from enforcer.processes.gate import gate_worker  # noqa: PLC0415 (only the process itself waits for it)
 
-    enforce(config, worker, gate_worker)
+    enforce(config, "gate", worker, gate_worker)
 
 
 @click.group(invoke_without_command=True)
@@ -52,7 +52,7 @@ def gateway(context: click.Context, config: Path | None, worker: int) -> None:
     Example: enforcer gateway plan --config /etc/enforcer/enforcer.yaml
     """
     if context.invoked_subcommand is None:
-        enforce(config, worker, gateway_worker)
+        enforce(config, "gateway", worker, gateway_worker)
 
 
 @gateway.command()

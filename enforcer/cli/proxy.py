@@ -28,4 +28,4 @@ def proxy(config: Path | None, worker: int, script: bool) -> None:
     if script:
         click.echo(Path(addon.__file__))
         return
-    enforce(config, worker, proxy_worker, prepare)
+    enforce(config, "proxy", worker, proxy_worker, prepare)

@@ -65,7 +65,7 @@ def dns(config: Path | None, worker: int) -> None:
     """
     from enforcer.processes.dns import dns_worker  # noqa: PLC0415 (slow to load; other commands need not wait)
 
-    enforce(config, worker, dns_worker)
+    enforce(config, "dns", worker, dns_worker)
 
 
 @click.command()
@@ -103,6 +103,7 @@ def sinks(config: Path | None, worker: int) -> None:  # noqa: ARG001 (the superv
 
 def enforce(
     config: Path | None,
+    kind: str,
     number: int,
     worker_of: Callable[[Config, int], "Worker"],
     check: Callable[[Config], None] = lambda _: None,
@@ -114,7 +115,7 @@ def enforce(
     end_with_supervisor()
     _, loaded = load_config(config, files=False)
     check(loaded)
-    confine_worker(loaded)
+    confine_worker(loaded, kind)
     asyncio.run(worker_of(loaded, number).run(lambda: notify("READY=1")))
 
 

@@ -8,14 +8,30 @@ from enforcer.config.model import Config
 from enforcer.confine import keep_out
 from enforcer.errors import Unavailable
 from enforcer.folders import Folders
+from enforcer.privileges import Capability, keep_only
+
+_PORTS = frozenset({Capability.NET_BIND_SERVICE})
+_NEEDED = {
+    "dns": _PORTS,
+    "proxy": _PORTS | {Capability.NET_ADMIN},  # mitmproxy's tun mode
+    "gate": frozenset({Capability.NET_ADMIN, Capability.NET_RAW}),
+    "gateway": frozenset({Capability.NET_ADMIN}),
+}
 
 _log = logging.getLogger(__name__)
 
 
-def confine_worker(config: Config) -> None:
-    """What enforces gives up the hub's secrets and everything that was recorded; call it before any thread begins."""
+def confine_worker(config: Config, kind: str) -> None:
+    """What enforces gives up the hub's secrets, everything that was recorded, and privileges of other kinds.
+
+    kind: dns, proxy, gate or gateway. Call it before any thread begins.
+    """
     folders = Folders(config.data_dir)
-    _confine(folders, (*_secrets(config), *folders.evidence), _replaced(config))
+    needed = (folders.spool, folders.policy, folders.counters)
+    hidden = [*_secrets(config), *folders.evidence, folders.console]
+    if kind != "proxy":
+        hidden.append(folders.proxy_ca)
+    _confine(needed, hidden, _replaced(config), _NEEDED[kind])
 
 
 def confine_console(config: Config) -> None:
@@ -23,7 +39,8 @@ def confine_console(config: Config) -> None:
     folders = Folders(config.data_dir)
     console = config.console
     files = () if console is None else (console.certificate, console.key, console.users)
-    _confine(folders, _secrets(config), filter(None, files))
+    needed = (folders.index, folders.log, folders.console)
+    _confine(needed, (*_secrets(config), folders.proxy_ca), filter(None, files), _PORTS)
 
 
 def _secrets(config: Config) -> tuple[Path, ...]:
@@ -32,15 +49,13 @@ def _secrets(config: Config) -> tuple[Path, ...]:
     return (*Folders(config.data_dir).secrets, *(() if own is None else (own,)))
 
 
-def _confine(folders: Folders, hidden: Iterable[Path], replaced: Iterable[Path]) -> None:
-    for needed in (
-        folders.spool,
-        folders.policy,
-        folders.counters,
-        folders.console,
-    ):  # what is made later in data_dir is hidden too
-        needed.mkdir(parents=True, exist_ok=True, mode=0o700)
+def _confine(
+    needed: Iterable[Path], hidden: Iterable[Path], replaced: Iterable[Path], kept: Iterable[Capability]
+) -> None:
+    for folder in needed:  # what is made in data_dir later is out of reach too
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        keep_only(kept)
         keep_out(hidden, replaced)
     except Unavailable as error:
         _log.warning("process event=not_confined reason=%s", error)

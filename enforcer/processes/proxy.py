@@ -13,6 +13,7 @@ from enforcer.clients import Realm
 from enforcer.config.model import Config
 from enforcer.config.proxy import Unjudged, endpoints, shared
 from enforcer.errors import Unavailable
+from enforcer.folders import Folders
 from enforcer.orders import Orders
 from enforcer.policy.judge import Policy
 from enforcer.processes.clock import CLOCK, utc_now
@@ -22,7 +23,6 @@ from enforcer.processes.worker import Kit, Worker
 from enforcer.proxy.door import Door, Rules
 from enforcer.proxy.engine import Engine, make_authority
 
-CA = "proxy-ca"
 IDLE_EVERY_S = 30
 AT_ONCE = 500  # flows judged again before others have a turn
 
@@ -121,7 +121,7 @@ def prepare(config: Config) -> None:
 def ca_of(config: Config) -> Path | None:
     """The folder of the authority that signs block pages inside of TLS; None: nothing is decrypted."""
     proxy = config.proxy
-    return (proxy.ca_dir or config.data_dir / CA) if proxy.intercept_for_block_page else None
+    return (proxy.ca_dir or Folders(config.data_dir).proxy_ca) if proxy.intercept_for_block_page else None
 
 
 async def judge_again(door: Door) -> None:

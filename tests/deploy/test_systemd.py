@@ -13,6 +13,7 @@ UNITS = sorted(FOLDER.glob("*.service"))
 INSTALLED = "/opt/enforcer/bin/enforcer"
 WANTED = {
     "enforcer-hub.service": "",
+    "enforcer-sinks.service": "",
     "enforcer-gateway.service": "CAP_NET_ADMIN",
     "enforcer-gate@.service": "CAP_NET_ADMIN CAP_NET_RAW",
 }

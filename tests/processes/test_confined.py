@@ -6,9 +6,18 @@ import pytest
 
 from enforcer.errors import Unavailable
 from enforcer.folders import Folders
+from enforcer.privileges import Capability
 from enforcer.processes.confined import confine_console, confine_worker
 from tests.certificates import Authority
 from tests.processes.site import Site
+
+
+@pytest.fixture(autouse=True)
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[Capability]]:
+    """The capabilities that a process would have kept."""
+    calls: list[frozenset[Capability]] = []
+    monkeypatch.setattr("enforcer.processes.confined.keep_only", calls.append)
+    return calls
 
 
 @pytest.fixture
@@ -26,9 +35,9 @@ def given_up(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Path, ...], tu
 def test_what_enforces_gives_up_secrets_and_evidence(
     site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
 ) -> None:
-    confine_worker(site.config)
+    confine_worker(site.config, "dns")
     folders = Folders(site.config.data_dir)
-    assert given_up == [((*folders.secrets, *folders.evidence), ())]
+    assert given_up == [((*folders.secrets, *folders.evidence, folders.console, folders.proxy_ca), ())]
     assert folders.spool.is_dir()
     assert folders.policy.is_dir()
 
@@ -37,8 +46,8 @@ def test_a_key_of_the_log_that_lies_elsewhere_is_given_up_too(
     site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
 ) -> None:
     site.more["attempts"] = {"signing_key": "keys/log.pem"}
-    for confine in (confine_worker, confine_console):
-        confine(site.config)
+    confine_worker(site.config, "dns")
+    confine_console(site.config)
     assert all(site.folder / "keys" / "log.pem" in folders for folders, _ in given_up)
 
 
@@ -48,7 +57,7 @@ def test_what_shows_records_gives_up_the_secrets_alone(
     site.more["console"] = {"users": "people"}
     confine_console(site.config)
     folders = Folders(site.config.data_dir)
-    assert given_up == [(folders.secrets, (site.folder / "people",))]
+    assert given_up == [((*folders.secrets, folders.proxy_ca), (site.folder / "people",))]
     assert folders.console.is_dir()
 
 
@@ -59,7 +68,7 @@ def test_certificates_must_not_be_in_the_way(
     tls = {"certificate": str(pair.certificate), "key": str(pair.key)}
     listener = {"name": "dns", "tls": f"127.0.0.1:{site.port}", **tls}
     site.resolver["listeners"] = [listener]
-    confine_worker(site.config)
+    confine_worker(site.config, "dns")
     assert given_up[0][1] == (pair.certificate, pair.key)
 
 
@@ -71,5 +80,32 @@ def test_what_cannot_be_given_up_is_said_and_does_not_keep_it_from_enforcing(
 
     monkeypatch.setattr("enforcer.processes.confined.keep_out", keep_out)
     with caplog.at_level(logging.WARNING):
-        confine_worker(site.config)
+        confine_worker(site.config, "dns")
     assert "not_confined reason=this kernel has no Landlock" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("dns", {Capability.NET_BIND_SERVICE}),
+        ("gate", {Capability.NET_ADMIN, Capability.NET_RAW}),
+        ("gateway", {Capability.NET_ADMIN}),
+    ],
+)
+def test_each_kind_keeps_the_privileges_that_it_needs(
+    site: Site,
+    given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]],
+    kept: list[frozenset[Capability]],
+    kind: str,
+    expected: set[Capability],
+) -> None:
+    confine_worker(site.config, kind)
+    assert kept == [expected]
+
+
+def test_the_proxy_alone_reaches_its_authority(
+    site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
+) -> None:
+    confine_worker(site.config, "proxy")
+    folders = Folders(site.config.data_dir)
+    assert folders.proxy_ca not in given_up[0][0]
