@@ -11,6 +11,9 @@ from enforcer.processes.confined import confine_console, confine_worker
 from tests.certificates import Authority
 from tests.processes.site import Site
 
+type Calls = list[tuple[tuple[Path, ...], tuple[Path, ...]]]
+"""The folders that were given up, and the files that must not lie on the way; each time."""
+
 
 @pytest.fixture(autouse=True)
 def kept(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[Capability]]:
@@ -21,9 +24,9 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[Capability]]:
 
 
 @pytest.fixture
-def given_up(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Path, ...], tuple[Path, ...]]]:
+def given_up(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What a process would have given up: the folders, and the files that must not be in their way."""
-    calls: list[tuple[tuple[Path, ...], tuple[Path, ...]]] = []
+    calls: Calls = []
 
     def keep_out(folders: Iterable[Path], replaced: Iterable[Path]) -> None:
         calls.append((tuple(folders), tuple(replaced)))
@@ -32,9 +35,7 @@ def given_up(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Path, ...], tu
     return calls
 
 
-def test_what_enforces_gives_up_secrets_and_evidence(
-    site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
-) -> None:
+def test_what_enforces_gives_up_secrets_and_evidence(site: Site, given_up: Calls) -> None:
     confine_worker(site.config, "dns")
     folders = Folders(site.config.data_dir)
     assert given_up == [((*folders.secrets, *folders.evidence, folders.console, folders.proxy_ca), ())]
@@ -42,18 +43,14 @@ def test_what_enforces_gives_up_secrets_and_evidence(
     assert folders.policy.is_dir()
 
 
-def test_a_key_of_the_log_that_lies_elsewhere_is_given_up_too(
-    site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
-) -> None:
+def test_a_key_of_the_log_that_lies_elsewhere_is_given_up_too(site: Site, given_up: Calls) -> None:
     site.more["attempts"] = {"signing_key": "keys/log.pem"}
     confine_worker(site.config, "dns")
     confine_console(site.config)
     assert all(site.folder / "keys" / "log.pem" in folders for folders, _ in given_up)
 
 
-def test_what_shows_records_gives_up_the_secrets_alone(
-    site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
-) -> None:
+def test_what_shows_records_gives_up_the_secrets_alone(site: Site, given_up: Calls) -> None:
     site.more["console"] = {"users": "people"}
     confine_console(site.config)
     folders = Folders(site.config.data_dir)
@@ -61,9 +58,7 @@ def test_what_shows_records_gives_up_the_secrets_alone(
     assert folders.console.is_dir()
 
 
-def test_certificates_must_not_be_in_the_way(
-    site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
-) -> None:
+def test_certificates_must_not_be_in_the_way(site: Site, given_up: Calls) -> None:
     pair = Authority(site.folder).pair("dns", "dns.test")
     tls = {"certificate": str(pair.certificate), "key": str(pair.key)}
     listener = {"name": "dns", "tls": f"127.0.0.1:{site.port}", **tls}
@@ -94,7 +89,7 @@ def test_what_cannot_be_given_up_is_said_and_does_not_keep_it_from_enforcing(
 )
 def test_each_kind_keeps_the_privileges_that_it_needs(
     site: Site,
-    given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]],
+    given_up: Calls,
     kept: list[frozenset[Capability]],
     kind: str,
     expected: set[Capability],
@@ -103,9 +98,7 @@ def test_each_kind_keeps_the_privileges_that_it_needs(
     assert kept == [expected]
 
 
-def test_the_proxy_alone_reaches_its_authority(
-    site: Site, given_up: list[tuple[tuple[Path, ...], tuple[Path, ...]]]
-) -> None:
+def test_the_proxy_alone_reaches_its_authority(site: Site, given_up: Calls) -> None:
     confine_worker(site.config, "proxy")
     folders = Folders(site.config.data_dir)
     assert folders.proxy_ca not in given_up[0][0]
