@@ -123,12 +123,11 @@ class _Shared[M: mode_specs.ProxyMode](AsyncioServerInstance[M]):
         handler = Handler(listeners.layers, (reader, writer), ctx.master, listeners.settled, self.mode)
         context = handler.layer.context
         if isinstance(self.mode, mode_specs.TransparentMode):
-            try:
-                context.client.sockname = context.server.address = original(writer.get_extra_info("socket"))
-            except OSError as error:  # it was not redirected to us
-                _log.error("flow event=no_destination %s", where(error))
+            destination = _destination(writer)
+            if destination is None:
                 writer.close()
                 return
+            context.client.sockname = context.server.address = destination
         handler.layer = self.make_top_layer(context)
         with listeners.register_connection(context.client.id, handler):
             await handler.handle_client()
@@ -152,3 +151,12 @@ class _Transparent(_Shared[EnforcerTransparentMode]):
 class _Upstream(_Shared[EnforcerUpstreamMode]):
     def make_top_layer(self, context: Context) -> layer.Layer:
         return Late(context, self.listeners.layers.upstream)
+
+
+def _destination(writer: asyncio.StreamWriter) -> tuple[str, int] | None:
+    """Where a redirected connection was going; None for one that came to us directly, which would go round for ever."""
+    try:
+        found = original(writer.get_extra_info("socket"))
+    except OSError:
+        return None
+    return None if found == tuple(writer.get_extra_info("sockname")[:2]) else found

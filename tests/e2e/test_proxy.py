@@ -207,6 +207,10 @@ def test_a_banned_address_is_refused_whatever_is_said(net: Net, gateway: Service
     assert "CONNECT tunnel failed, response 403" in refused
 
 
+def test_who_was_not_redirected_is_closed(net: Net, gateway: Service) -> None:
+    assert say(net, "00010203", TRANSPARENT, host=GATEWAY) in ("got", "ConnectionResetError")
+
+
 def test_an_explicit_proxy_judges_what_is_in_the_tunnel_too(net: Net, gateway: Service) -> None:
     proxy = ("-x", f"http://{GATEWAY}:{REGULAR}")
     assert "GET " in curl(net, *proxy, "-k", f"https://{SERVER}/")

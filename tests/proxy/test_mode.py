@@ -3,6 +3,8 @@ import socket
 
 import pytest
 from mitmproxy.connection import Client
+from mitmproxy.master import Master
+from mitmproxy.options import Options
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_servers import ServerInstance
@@ -83,6 +85,32 @@ def test_two_listen_at_one_address() -> None:
             server.close()
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("found", ["itself", "nothing"])
+def test_who_was_not_redirected_is_closed(found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def original(sock: socket.socket) -> tuple[str, int]:
+        if found == "nothing":
+            raise OSError
+        host, port = sock.getsockname()
+        return host, port
+
+    monkeypatch.setattr("enforcer.proxy.mode.original", original)
+    layers = Layers()
+
+    async def scene() -> None:
+        sock = shared_socket(0)
+        spec = f"enforcertransparent@{sock.getsockname()[1]}"
+        instance: ServerInstance[ProxyMode] = ServerInstance.make(spec, Listeners(layers, {spec: [sock]}))
+        monkeypatch.setattr("mitmproxy.ctx.master", Master(Options()), raising=False)
+        [server] = await instance.listen("", 0)  # type: ignore[attr-defined]
+        reader, writer = await asyncio.open_connection(*sock.getsockname())
+        assert await reader.read() == b""
+        writer.close()
+        server.close()
+
+    asyncio.run(scene())
+    assert layers.asked == []
 
 
 def test_a_layer_that_cannot_be_made_shuts() -> None:
