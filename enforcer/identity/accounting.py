@@ -202,7 +202,7 @@ class AccountingPart(Part):
             now = self._means.clock()
             due = abs((now - written).total_seconds()) >= SNAPSHOT_S or self._journal.octets >= JOURNAL_MAX
             try:
-                if due and self._journal.octets:
+                if due:  # also without reports: what the history does not need any more is not to stay on the disk
                     await self._journal.snapshot(self._registry.sessions)
                     written = now
                 await asyncio.to_thread(self._journal.sync)

@@ -195,6 +195,26 @@ def test_the_journal_becomes_a_snapshot_when_it_is_long(bench: Bench) -> None:
     assert "sessions-0.journal" not in names
 
 
+def test_raw_identifiers_leave_the_disk_with_the_history(bench: Bench) -> None:
+    def kept() -> bytes:
+        return b"".join(path.read_bytes() for path in bench.desk.folders.identity.glob("sessions-*"))
+
+    def talk(port: int) -> None:
+        send(accounting(START), accounting(STOP, number=2))(port)
+        assert IMSI.encode() in kept()
+        bench.desk.now_ms += 26 * 3_600_000
+        for _ in range(2):  # as the part for the inventory does it, each second a little
+            bench.registry.sessions.sweep(bench.desk.now_ms, 100)
+        for _ in range(60):
+            if IMSI.encode() not in kept():
+                return
+            time.sleep(0.1)
+
+    with mock.patch("enforcer.identity.accounting.SNAPSHOT_S", 0):
+        served(bench, talk)
+    assert IMSI.encode() not in kept()
+
+
 @pytest.mark.parametrize("wrong", ["address", "secret", "folder"])
 def test_what_cannot_be_had_stops_the_start(tmp_path: Path, wrong: str) -> None:
     port = free_port()
