@@ -54,6 +54,11 @@ class Gateway(Section):
     untouched: tuple[Within, ...] = Field(
         (), description="Destinations that are left alone: management, the resolvers of other nodes.", examples=[[]]
     )
+    learn: bool = Field(
+        False,
+        description="Resolve the names of rules marked dedicated, and reject their addresses while their TTL lasts, so "
+        "that cached and built-in addresses are covered. A change needs a restart.",
+    )
     drops_max: int = Field(
         65_536,
         ge=16,

@@ -10,10 +10,11 @@ from enforcer.clients import Clients
 from enforcer.counters import DROPS, word
 from enforcer.decide.flow import MMTLS
 from enforcer.gateway.drops import Taken
+from enforcer.gateway.learn import Learned
 from enforcer.gateway.nft import Dropped
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Port, Transport
-from enforcer.policy.verdict import Address, Client, Destination, Layer, Verdict
+from enforcer.policy.verdict import Action, Address, Client, Destination, Layer, Verdict
 
 _DROPPED = {reason: word("attempts_dropped", reason) for reason in DROPS}
 
@@ -21,8 +22,11 @@ _DROPPED = {reason: word("attempts_dropped", reason) for reason in DROPS}
 class Rejections:
     """Takes over the kernel's counts. name_clients: whether attempts may say whose they are."""
 
-    def __init__(self, clients: Clients, ledger: Ledger, words: memoryview, taken: Taken) -> None:
+    def __init__(
+        self, clients: Clients, ledger: Ledger, words: memoryview, taken: Taken, learned: Learned | None = None
+    ) -> None:
         self.taken = taken
+        self._learned = learned or Learned()
         self.name_clients = False
         self._clients, self._ledger, self._words = clients, ledger, words
         self._policies: list[Policy] = []  # the newest first: a packet may have met the rules of the one before
@@ -91,4 +95,5 @@ class Rejections:
             verdict = policy.judge(destination, Client(realm), now)
             if verdict.rule is not None:
                 return policy, verdict
-        return None
+        rule = self._learned.rules.get(target)
+        return None if rule is None else (self._policies[0], Verdict(Action.BLOCK, rule))

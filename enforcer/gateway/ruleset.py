@@ -27,6 +27,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from types import MappingProxyType
 
 from enforcer.gateway import marks
 from enforcer.orders import Orders
@@ -45,6 +46,7 @@ MMTLS_STARTS = ("0x15f103", "0x15f104", "0x16f103", "0x16f104", "0x17f103", "0x1
 
 _FAMILIES = ((4, "ip", "ipv4_addr"), (6, "ip6", "ipv6_addr"))
 _DROPS = ("address", "mmtls")
+_NONE: Mapping[Address, datetime] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,16 @@ def names_of_sets(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name in found if not name.startswith("drops"))
 
 
-def elements(settings: Settings, kernel: Kernel, policy: Policy, orders: Orders, now: datetime) -> Elements:
-    """What is in each set at this moment."""
+def elements(
+    settings: Settings,
+    kernel: Kernel,
+    policy: Policy,
+    orders: Orders,
+    now: datetime,
+    *,
+    learned: Mapping[Address, datetime] = _NONE,
+) -> Elements:
+    """What is in each set at this moment. learned: addresses that rules do not name, with the moment of their end."""
     found: dict[str, dict[str, datetime | None]] = {name: {} for name in names_of_sets(settings)}
     generation = marks.current(marks.generation_of(orders.generation))
     found["current"] = {f"0x{kernel.order.number(generation):08x}": None}
@@ -122,6 +132,9 @@ def elements(settings: Settings, kernel: Kernel, policy: Policy, orders: Orders,
         found[f"observed{version}"] = _networks(observed, version)
         found[f"paused{version}"] = _paused(settings, orders, now, version)
         found[f"exempt{version}"] = _exempt(orders, now, version)
+        found[f"learned{version}"] = {
+            str(address): until for address, until in learned.items() if address.version == version and until > now
+        }
     found |= _banned(policy, now)
     rules = [rule for each in policy.lists for rule in each.rules if rule.kind is Kind.FINGERPRINT]
     if any(_in_force(rule, now) and not rule.ports for rule in rules):

@@ -34,7 +34,7 @@ from enforcer.policy.thirdparty import Source, ThirdParty
 from enforcer.wire.name import Name
 
 _MAGIC = b"enforcer"
-_VERSION = 1
+_VERSION = 2
 _PREFIX = Struct("<8sI4sQ")
 _ORDER = Struct("=I").pack(0x01020304)
 _STEP = 8
@@ -151,8 +151,8 @@ def damaged(error: Exception) -> Corrupt:
 
 # The header's JSON, both ways. Rules and protections, of which there are many, are rows without keys.
 
-# kind, trigger, line, part, evidence, confidence, source, seen, expires, ports
-type _RuleRow = tuple[str, str, int, str, str, str, str, str | None, str | None, list[str]]
+# kind, trigger, line, part, evidence, confidence, source, seen, expires, ports, dedicated
+type _RuleRow = tuple[str, str, int, str, str, str, str, str | None, str | None, list[str], bool]
 # kind, name, line, why, source
 type _ProtectionRow = tuple[str, str, int | None, str, str | None]
 
@@ -231,7 +231,7 @@ def _list_in(stored: _List, default_ban: str | None) -> BlockList:
     answer = None if stored["answer"] is None else Answer(stored["answer"])
 
     def rule(row: _RuleRow) -> Rule:
-        kind, trigger, line, part, evidence, confidence, source, seen, expires, ports = row
+        kind, trigger, line, part, evidence, confidence, source, seen, expires, ports, dedicated = row
         return Rule(
             kind=Kind(kind),
             trigger=trigger,
@@ -249,6 +249,7 @@ def _list_in(stored: _List, default_ban: str | None) -> BlockList:
             ban=ban or default_ban,
             mode=mode,
             answer=answer,
+            dedicated=dedicated,
         )
 
     return BlockList(
@@ -280,6 +281,7 @@ def _rule_out(rule: Rule) -> _RuleRow:
         rule.seen,
         rule.expires.isoformat() if rule.expires else None,
         [str(port) for port in rule.ports],
+        rule.dedicated,
     )
 
 

@@ -19,7 +19,7 @@ from enforcer.policy.triggers import read_trigger
 _LIST_NEEDED = ("service", "title", "vendor", "version", "sources", "rules")
 _LIST_KEYS = (*_LIST_NEEDED, "ban", "mode", "answer", "never_block")
 _RULE_NEEDED = ("part", "evidence", "confidence", "source", "seen")
-_RULE_KEYS = (*map(str, Kind), *_RULE_NEEDED, "expires", "ports")
+_RULE_KEYS = (*map(str, Kind), *_RULE_NEEDED, "expires", "ports", "dedicated")
 _PROTECTION_KEYS = ("exact", "suffix", "why", "source")
 _LONGEST_BAN = 200  # each record has it
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
@@ -166,6 +166,7 @@ class _Reader:
         seen = self.seen(keys.get("seen"))
         expires = self.expires(keys.get("expires"))
         ports = self.ports(keys.get("ports"), kind)
+        dedicated = self.dedicated(keys.get("dedicated"), kind)
         trigger = self.trigger(kind, keys[kind], ports) if kind else None
         if kind is None or trigger is None or evidence is None or confidence is None:
             return None
@@ -186,6 +187,7 @@ class _Reader:
             ban=self.ban,
             mode=self.mode,
             answer=self.answer,
+            dedicated=dedicated,
         )
         if expires is not None and expires <= self.today:
             what = f'rule "{rule.id}" expired on {expires}; renew it or take it out'
@@ -268,6 +270,16 @@ class _Reader:
                 self.wrong(item.line, f'port "{text}" is written twice; keep one')
             found.append(port)
         return tuple(found)
+
+    def dedicated(self, node: Node | None, kind: Kind | None) -> bool:
+        if node is None:
+            return False
+        if kind not in {Kind.EXACT, Kind.SUFFIX}:
+            self.wrong(node.line, f"dedicated beside {kind or 'nothing'}; only an exact or suffix rule can be")
+        text = self.text(node, "dedicated")
+        if text not in {"true", "false"}:
+            self.wrong(node.line, f'dedicated "{text}" is not known; write true, or leave it out')
+        return text == "true"
 
     # Shapes
 

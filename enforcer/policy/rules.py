@@ -74,7 +74,8 @@ class Rule:
     or a path. list: the list's name (its file's stem). file, line: where it is written, for people.
     expires: the first day on which the rule no longer applies; None: it does not end.
     ports: empty means every port; a rule with ports never applies to the `dns` layer.
-    answer: None means the configuration's default.
+    answer: None means the configuration's default. dedicated: what the name resolves to serves nothing else, so that a
+    gateway may learn it.
     """
 
     kind: Kind
@@ -93,6 +94,7 @@ class Rule:
     ban: str | None = None
     mode: Mode = Mode.ENFORCE
     answer: Answer | None = None
+    dedicated: bool = False
 
     @property
     def id(self) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import UTC, datetime
+from functools import partial
 
 from enforcer.attempts.ledger import Ledger
 from enforcer.clients import Clients, Realm
@@ -11,9 +12,10 @@ from enforcer.config.model import Config
 from enforcer.config.policy import Realm as RealmSettings
 from enforcer.config.proxy import transparent
 from enforcer.counters import word
-from enforcer.errors import Unavailable
+from enforcer.errors import Malformed, Unavailable
 from enforcer.gateway import nft
 from enforcer.gateway.drops import read_taken, write_taken
+from enforcer.gateway.learn import Learned
 from enforcer.gateway.marks import Order
 from enforcer.gateway.rejections import Rejections
 from enforcer.gateway.ruleset import Elements, Kernel, Settings, SteeredRealm, elements
@@ -21,8 +23,12 @@ from enforcer.orders import Orders
 from enforcer.policy.judge import Policy
 from enforcer.policy.verdict import Address
 from enforcer.processes.clock import utc_now, wall_ms
-from enforcer.processes.settings import gates_of
+from enforcer.processes.settings import gates_of, manner_of, upstreams_of
 from enforcer.processes.worker import Kit, Worker
+from enforcer.resolver.upstream import Answer, Failure, Question, Upstreams
+from enforcer.wire.dns import Section, address
+from enforcer.wire.dnscodes import RRClass, RRType
+from enforcer.wire.name import Name
 
 _KINDS = ("address4", "address6", "mmtls4", "mmtls6")
 _REJECTED = {name: word("gateway_rejected", name) for name in ("unsteered", "unjudged", "predating")}
@@ -43,7 +49,10 @@ class Rules:
         self._kit = kit
         self._clients = Clients()
         ledger = Ledger(kit.spool)
-        self._rejections = Rejections(self._clients, ledger, kit.words, read_taken(kit.folders.drops, ""))
+        self._config, self._learned = config, Learned()
+        self._asked: Upstreams | None = None
+        taken = read_taken(kit.folders.drops, "")
+        self._rejections = Rejections(self._clients, ledger, kit.words, taken, self._learned)
         self._settings = settings_of(config)
         self._kernel = Kernel(queue=False, order=Order())
         self._policy: Policy | None = None
@@ -53,9 +62,13 @@ class Rules:
         self._failed = ""
         self._ticks = 0
 
-    def bind(self, tasks: asyncio.TaskGroup) -> None:  # noqa: ARG002 (nothing waits)
+    def bind(self, tasks: asyncio.TaskGroup) -> None:
         """See what the kernel can do."""
         self._kernel = nft.probe()
+        if self._config.gateway.learn:
+            loop, ca = asyncio.get_running_loop(), self._config.resolver.upstream_ca
+            targets, manner = upstreams_of(self._config), manner_of(self._config)
+            self._asked = Upstreams(targets, manner, self._kit.words, loop, tasks, ca=ca)
 
     def judge_by(self, policy: Policy, config: Config) -> None:
         """Another policy: what was rejected under the one before is taken over first."""
@@ -65,6 +78,7 @@ class Rules:
             self._settings, self._wanted = settings, None
         self._clients.serve(realms_of(config))
         self._rejections.judge_by(policy)
+        self._learned.follow(policy, utc_now())
         self._rejections.name_clients = config.policy.notice.monitoring_notice_acknowledged
 
     def follow(self, orders: Orders) -> None:
@@ -85,6 +99,7 @@ class Rules:
         if self._ticks % _LOOKED_S == 0 and self._wanted is not None and not nft.identity():
             _log.error("rules event=gone")
             self._wanted = None
+        self._learn()
         self._keep()
         self._count()
 
@@ -93,21 +108,43 @@ class Rules:
         self._count()
 
     def release(self) -> None:
-        """Nothing to end."""
+        """Close the connections to upstreams."""
+        if self._asked is not None:
+            self._asked.close()
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def _learn(self) -> None:
+        """Ask for the addresses of names that serve a banned application alone."""
+        if self._asked is not None:
+            for name in self._learned.due(utc_now()):
+                for qtype in (RRType.A, RRType.AAAA):
+                    self._asked.ask(Question(name, qtype, RRClass.IN, do=False, cd=False), partial(self._heard, name))
+
+    def _heard(self, name: Name, answer: Answer | Failure) -> None:
+        if isinstance(answer, Failure):
+            return
+        records = [each for each in answer.response.records if each.section is Section.ANSWER and each.name == name]
+        try:
+            found = [(address(answer.wire, each), each.ttl) for each in records]
+        except Malformed:
+            return
+        addresses = [each for each, _ in found if each is not None]
+        if addresses:
+            self._learned.heard(name, addresses, min(ttl for _, ttl in found), utc_now())
 
     def _keep(self) -> None:
         """Apply all, or change the sets; a failure is said once, and tried again each second."""
         if self._policy is None or self._orders is None:
             return
         now = utc_now()
-        made_of = (self._policy.ruleset, self._orders, self._settings, now.astimezone(UTC).date())
+        learned = self._learned.current(now)
+        made_of = (self._policy.ruleset, self._orders, self._settings, now.astimezone(UTC).date(), dict(learned))
         if self._wanted is not None and made_of == self._made_of:
             return
         try:
-            wanted = elements(self._settings, self._kernel, self._policy, self._orders, now)
+            wanted = elements(self._settings, self._kernel, self._policy, self._orders, now, learned=learned)
             self._put(wanted, now)
         except Unavailable as error:
             if str(error) != self._failed:

@@ -51,6 +51,7 @@ local-data: "www.test. A {SITE}"
   local-data: "push.apple.com. A {SITE}"
   local-data: "mtalk.google.com. A {SITE}"
   local-data: "short.weixin.qq.com. A {SITE}"
+  local-data: "dedicated.test. 60 A 198.51.100.77"
   local-data: "alias.test. CNAME short.weixin.qq.com."
   local-data: "ksn.kaspersky-labs.com. A {SITE}"
 """
@@ -338,7 +339,9 @@ def networks() -> Iterator[tuple[Host, Host, Host, Host]]:
         _address(gateway, "wan", "198.51.100.53/24", "2001:db8:66::53/64")
         _address(phone, "eth0", "192.0.2.7/24", "2001:db8:20::7/64")
         _address(second, "eth0", "192.0.2.9/24", "2001:db8:20::9/64")
-        _address(internet, "eth0", "198.51.100.2/24", f"{SITE}/24", "2001:db8:66::2/64", f"{SITE6}/64")
+        _address(
+            internet, "eth0", "198.51.100.2/24", f"{SITE}/24", "198.51.100.77/24", "2001:db8:66::2/64", f"{SITE6}/64"
+        )
         _address(internet, "lo", *(f"{each}/32" for each in (HARD_CODED, *FALLBACKS)), f"{FALLBACK6}/128")
         for host in (phone, second):
             ip("-n", host, "route", "add", "default", "via", "192.0.2.53")
@@ -396,7 +399,7 @@ def laboratory(folder: Path, **changes: object) -> Iterator[Lab]:
                 ],
                 "resolver.listeners": listeners,
                 "proxy": {"modes": ["transparent@5081"], "workers": 1},
-                "gateway": {"enabled": True, "interfaces": ["lan"]},
+                "gateway": {"enabled": True, "interfaces": ["lan"], "learn": True},
                 "attempts": {"aggregate_s": 0},
                 **changes,
             }

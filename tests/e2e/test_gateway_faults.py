@@ -225,3 +225,13 @@ def test_a_connection_from_before_the_rules_is_ended_once(lab: Lab) -> None:
         wait_for(lambda: "policy wants" in lab.service.enforcer("gateway", "check", status=None), "they are back")
         assert opened.is_ended()
     assert lab.phone.https(FINE, SITE, lab.ca).data.endswith(b"hello")
+
+
+def test_what_a_dedicated_name_resolves_to_is_refused_though_nobody_asked_for_the_name(lab: Lab) -> None:
+    assert lab.phone.send("198.51.100.77", 5222, b"x").data == b"answered"
+    reload(lab, "exact: dedicated.test, dedicated: true")
+    wait_for(lambda: lab.phone.send("198.51.100.77", 5222, b"x").error == "refused" or None, "it is learned")
+    lines = lab.blocked(1, layer="ip")
+    assert {(line["rule"], line["dest_ip"]) for line in lines} == {("chat/exact/dedicated.test", "198.51.100.77")}
+    reload(lab)
+    wait_for(lambda: lab.phone.send("198.51.100.77", 5222, b"x").data == b"answered" or None, "it is forgotten")

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,10 @@ from enforcer.attempts.spool import Segment, Spool, segments
 from enforcer.clients import Clients, Realm
 from enforcer.counters import Counters, word
 from enforcer.gateway.drops import Taken
+from enforcer.gateway.learn import Learned
 from enforcer.gateway.nft import Dropped
 from enforcer.gateway.rejections import Rejections
+from enforcer.policy.names import parse
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Layer
 from tests.gateway.test_first import NOW, policy
@@ -128,3 +130,13 @@ def test_what_the_spool_cannot_take_is_counted(desk: Desk) -> None:
     desk.spool.seal()
     desk.take(SEEN)
     assert desk.words[word("attempts_dropped", "spool_full")] == 3
+
+
+def test_an_address_that_was_learned_is_told_by_the_rule_of_its_name(desk: Desk) -> None:
+    learned = Learned()
+    learned.follow(policy("exact: push.chat.test, dedicated: true"), NOW)
+    learned.heard(parse("push.chat.test"), [ip_address("198.51.100.7")], 600, NOW)
+    desk.rejections._learned = learned
+    desk.take(replace(SEEN, target="198.51.100.7"))
+    [(_, entry)] = desk.recorded()
+    assert (entry.block.rule, entry.block.dest_ip) == ("chat/exact/push.chat.test", "198.51.100.7")

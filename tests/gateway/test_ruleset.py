@@ -118,6 +118,13 @@ def test_pauses_and_grants_end_by_themselves() -> None:
     assert found["exempt6"] == {"2001:db8:20::/64": soon}
 
 
+def test_learned_addresses_end_by_themselves() -> None:
+    soon = NOW + timedelta(seconds=50)
+    learned = {ip_address("203.0.113.9"): soon, ip_address("2001:db8::9"): soon, ip_address("203.0.113.8"): NOW}
+    found = elements(SETTINGS, KERNEL, BANNING, Orders(1, ""), NOW, learned=learned)
+    assert (found["learned4"], found["learned6"]) == ({"203.0.113.9": soon}, {"2001:db8::9": soon})
+
+
 def test_another_generation_is_another_mark() -> None:
     one, two = (of(orders=Orders(generation, ""))["current"] for generation in (1, 2))
     assert one != two

@@ -93,7 +93,7 @@ def test_a_policy_with_octets_behind_its_end_is_corrupt() -> None:
     ("at", "octets"),
     [
         pytest.param(0, b"E", id="not our magic"),
-        pytest.param(8, struct.pack("<I", 2), id="another version"),
+        pytest.param(8, struct.pack("<I", 1), id="another version"),
         pytest.param(12, DATA[12:16][::-1], id="the other byte order"),
         pytest.param(16, struct.pack("<Q", 1 << 40), id="a header longer than the file"),
         pytest.param(24, b"[", id="no mapping"),

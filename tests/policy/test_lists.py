@@ -271,3 +271,14 @@ def test_a_list_with_any_line_damaged_is_a_list_or_mistakes(data: st.DataObject)
     lines[at] = data.draw(st.text(max_size=20) | st.just(lines[at][:20]))
     with suppress(Mistakes):
         assert isinstance(read_list("\n".join(lines), "chat.yaml", TODAY), BlockList)
+
+
+def test_a_name_rule_may_be_dedicated_and_no_other() -> None:
+    text = list_text(["exact: a.test, dedicated: true", "suffix: b.test, dedicated: false", "exact: c.test"])
+    assert [rule.dedicated for rule in read_list(text, "chat.yaml", TODAY).rules] == [True, False, False]
+    for wrong, said in (
+        ("cidr: 192.0.2.0/24, dedicated: true", "only an exact or suffix rule can be"),
+        ("exact: a.test, dedicated: yes", "write true, or leave it out"),
+    ):
+        with pytest.raises(Mistakes, match=said):
+            read_list(list_text([wrong]), "chat.yaml", TODAY)
