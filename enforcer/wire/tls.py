@@ -4,6 +4,7 @@ It is read as leniently as any server reads it, so that what a server would take
 version on a record, a message over many records, alerts and changes of cipher between them, names that are no names.
 """
 
+import struct
 from dataclasses import dataclass
 
 from enforcer.errors import Malformed
@@ -15,6 +16,7 @@ _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE = 20, 21, 22
 _RECORD_MAX = 0x4000 + 0x100  # RFC 8446 §5.1, and what older versions let a record be longer
 _CLIENT_HELLO = 1
 _SERVER_NAME, _ALPN = 0, 16
+_EXTENSION = struct.Struct(">HH").unpack_from  # type and length
 _ENCRYPTED = {0xFE0D, 0xFFCE}  # encrypted_client_hello (RFC 9849 §5), and ESNI, its draft
 
 
@@ -91,7 +93,7 @@ def read_message(message: bytes | bytearray) -> ClientHello | None:
         return None
     try:
         return _read_hello(message, end)
-    except IndexError:
+    except (IndexError, struct.error):
         raise Malformed("ClientHello: ends inside a field") from None
 
 
@@ -101,7 +103,7 @@ def _is_whole(message: bytearray) -> bool:
 
 
 def _read_hello(message: bytes | bytearray, end: int) -> ClientHello:
-    """IndexError only behind `message`; what passes `end` is seen by comparing."""
+    """IndexError and struct.error only behind `message`; what passes `end` is seen by comparing."""
     at = 38  # type, length, version, random
     at += 1 + message[at]  # session ID
     at += 2 + (message[at] << 8 | message[at + 1])  # cipher suites
@@ -116,9 +118,9 @@ def _read_hello(message: bytes | bytearray, end: int) -> ClientHello:
     alpn: tuple[bytes, ...] = ()
     ech = False
     while at < end:
-        kind = message[at] << 8 | message[at + 1]
+        kind, size = _EXTENSION(message, at)
         start = at + 4
-        at = start + (message[at + 2] << 8 | message[at + 3])
+        at = start + size
         if at > end:
             raise Malformed("ClientHello: an extension goes on behind its end")
         if kind == _SERVER_NAME:

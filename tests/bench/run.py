@@ -20,7 +20,7 @@ def names() -> None:
 
 def connections() -> None:
     """The first octets of connections."""
-    print_table(("the first octets of a connection", "octets", "µs"), flow.main())
+    print_table(("the first octets of a connection", "octets", "CPU µs"), flow.main())
 
 
 def known() -> None:
