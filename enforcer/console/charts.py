@@ -8,7 +8,7 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 720, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 4, 10, 24
 _LANE_LEFT = 56
-_LABELS = 12  # what fits under the bars
+_LABELS = 8  # what fits under the bars
 HEAT = 5
 """Steps of the heat map beside nothing at all."""
 
