@@ -1,6 +1,7 @@
 """Who asks: by the address alone, a cookie, a token, or what a front proxy says."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ HASHING_MOST = 2
 
 _YEAR_S = 31_536_000
 _NAME_MOST = 64
+_LATELY_MOST = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Access:
         self.sessions = Sessions(settings.idle_minutes * 60, settings.session_hours * 3600)
         self.throttle = Throttle()
         self.forms = FormKey()
+        self._lately: OrderedDict[tuple[str, Via, str], float] = OrderedDict()
         self.hashing = asyncio.Semaphore(HASHING_MOST)
 
     def visitor(self, request: HTTPConnection) -> Visitor:
@@ -75,6 +78,18 @@ class Access:
             _set(response, _THEME, str(query.get("theme")), _YEAR_S)
         if request.cookies.get(FORM) != visitor.form:
             _set(response, FORM, visitor.form)
+
+    def arrives(self, visitor: Visitor) -> bool:
+        """Whether somebody whom a front proxy or a token names has not been here lately: that is signing in too."""
+        person = visitor.person
+        if person is None or person.via not in {Via.PROXY, Via.TOKEN}:
+            return False
+        key, now_s = (person.name, person.via, visitor.address), self.seconds()
+        last_s = self._lately.pop(key, None)
+        self._lately[key] = now_s
+        if len(self._lately) > _LATELY_MOST:
+            self._lately.popitem(last=False)
+        return last_s is None or now_s - last_s > self._settings.idle_minutes * 60
 
     def sign_in(self, person: Person, response: Response) -> None:
         """Begin a session: always a new one, so that nobody can have planted it."""

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from enforcer import __version__
-from enforcer.attempts.attempt import Attempt, Event, moment
+from enforcer.attempts.attempt import Attempt, Event
 from enforcer.attempts.incidents import incident, incidents
 from enforcer.attempts.index import By, Filter, Place
 from enforcer.console import export
@@ -27,7 +27,7 @@ from enforcer.console.pages import health as health_page
 from enforcer.console.pages import incidents as incidents_page
 from enforcer.console.pages import policy as policy_page
 from enforcer.console.pages.common import standing
-from enforcer.console.plain import plain_incident, plain_record
+from enforcer.console.plain import plain_event, plain_incident, plain_record
 from enforcer.console.roles import Right, Via
 from enforcer.console.routes import answered, ask_of
 from enforcer.console.site import Ask, Missing, Site
@@ -325,17 +325,7 @@ def _events(ask: Ask) -> Mapping[str, object]:
     events = [(line, line.entry) for line in lines if isinstance(line.entry, Event)]
     places = [Place(event.time_ms, line.seq) for line, event in events]
     return {
-        "events": [
-            {
-                "id": line.id,
-                "seq": line.seq,
-                "time": moment(event.time_ms),
-                "node": event.node,
-                "event": event.event,
-                "detail": dict(event.detail),
-            }
-            for line, event in events
-        ],
+        "events": [plain_event(line) for line, _ in events],
         "older": place_text(places[-1]) if len(places) == size else None,
         "newer": place_text(places[0]) if places else None,
     }

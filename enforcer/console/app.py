@@ -68,6 +68,7 @@ def _pages() -> Iterable[BaseRoute]:
 def _actions() -> Iterable[BaseRoute]:
     yield action("/attempts/export", export.attempts, Right.EXPORT)
     yield action("/incidents/export", export.listed_incidents, Right.EXPORT)
+    yield action("/journal/export", export.journal, Right.AUDIT)
     yield action(_BY_DEVICE, incidents.mark, Right.MARK)
     yield action(_BY_ADDRESS, incidents.mark, Right.MARK)
     yield action("/health/reload", health.reload, Right.OPERATE)

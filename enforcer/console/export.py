@@ -8,14 +8,15 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
 
-from enforcer.attempts.attempt import ATTEMPT_KEYS, Attempt, Line
+from enforcer.attempts.attempt import ATTEMPT_KEYS, Attempt, Event, Line
 from enforcer.attempts.incidents import incidents
 from enforcer.attempts.index import Filter, Index, Place
 from enforcer.console.asked import Wrong, read_filter
 from enforcer.console.pages.attempts import SINCE
 from enforcer.console.pages.incidents import SINCE as INCIDENTS_SINCE
 from enforcer.console.pages.incidents import states_of
-from enforcer.console.plain import plain_incident, plain_record
+from enforcer.console.pages.journal import SINCE as JOURNAL_SINCE
+from enforcer.console.plain import plain_event, plain_incident, plain_record
 from enforcer.console.site import Ask
 
 MOST = 100_000
@@ -24,6 +25,7 @@ MOST = 100_000
 _BATCH = 1000
 _FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/x-ndjson"}
 _ATTEMPT_COLUMNS = tuple(key for key in ATTEMPT_KEYS if key not in {"v", "type", "src"})
+_EVENT_COLUMNS = ("id", "seq", "time", "node", "event", "detail")
 _INCIDENT_COLUMNS = (
     *("device", "realm", "client_ip", "group", "service", "first", "last", "attempts", "records"),
     *("layers", "parts", "evidence", "direct", "bypass", "state", "note", "marked_by", "marked"),
@@ -49,6 +51,24 @@ def listed_incidents(ask: Ask) -> Response:
                     return
 
     return _file(ask, "incidents", which, rows, _INCIDENT_COLUMNS)
+
+
+def journal(ask: Ask) -> Response:
+    """The events of a filter, newest first."""
+    which, kind = read_filter(ask.words, ask.now, JOURNAL_SINCE), ask.words.get("event")
+
+    def rows() -> Iterator[Mapping[str, object]]:
+        older: Place | None = None
+        with ask.site.index() as index:
+            for _ in range(0, MOST, _BATCH):
+                kinds = () if kind is None else (kind,)
+                found = index.events(kinds, _BATCH, since_ms=which.since_ms, until_ms=which.until_ms, older=older)
+                yield from map(plain_event, found)
+                if len(found) < _BATCH or not isinstance(found[-1].entry, Event):
+                    return
+                older = Place(found[-1].entry.time_ms, found[-1].seq)
+
+    return _file(ask, "journal", which, rows, _EVENT_COLUMNS)
 
 
 def _records(ask: Ask, which: Filter) -> Iterator[Mapping[str, object]]:

@@ -2,7 +2,7 @@
 
 import json
 
-from enforcer.attempts.attempt import Line, moment
+from enforcer.attempts.attempt import Event, Line, moment
 from enforcer.attempts.chain import seal
 from enforcer.attempts.incidents import Incident
 
@@ -35,4 +35,19 @@ def plain_incident(each: Incident) -> dict[str, object]:
         "note": None if mark is None else mark.note,
         "marked_by": None if mark is None else mark.who,
         "marked": None if mark is None else moment(mark.time_ms),
+    }
+
+
+def plain_event(line: Line) -> dict[str, object]:
+    """An event as plain values; nothing of a line that is none."""
+    event = line.entry
+    if not isinstance(event, Event):
+        return {}
+    return {
+        "id": line.id,
+        "seq": line.seq,
+        "time": moment(event.time_ms),
+        "node": event.node,
+        "event": event.event,
+        "detail": dict(event.detail),
     }

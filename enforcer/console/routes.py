@@ -11,6 +11,7 @@ from starlette.routing import Route
 from enforcer.config.pages import Auth
 from enforcer.console.access import FORM, Visitor
 from enforcer.console.asked import Wrong, words_of
+from enforcer.console.desk import Visit
 from enforcer.console.forms import FIELD, is_foreign
 from enforcer.console.roles import Right
 from enforcer.console.site import Ask, Missing, Site, html
@@ -85,13 +86,24 @@ def answered(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         site: Site = request.app.state.site
         visitor = site.access.visitor(request)
-        response = await handler(request, site, visitor)
+        response = await _arrival(site, visitor) or await handler(request, site, visitor)
         site.access.keep(request, visitor, response)
         response.headers["content-language"] = str(visitor.lang)
         response.headers["vary"] = "Cookie, Accept-Language"
         return response
 
     return endpoint
+
+
+async def _arrival(site: Site, visitor: Visitor) -> Response | None:
+    """Have the chain say who comes by a front proxy or with a token; None, or what is answered when it cannot."""
+    person = visitor.person
+    if person is not None and site.access.arrives(visitor):
+        try:
+            await run_in_threadpool(site.desk.visited, Visit("sign_in", person.name, person.via, visitor.address))
+        except EnforcerError as error:
+            return trouble(site, visitor, {}, error)
+    return None
 
 
 async def form_of(request: Request, site: Site) -> dict[str, str] | None:

@@ -24,6 +24,12 @@ def test_a_front_proxy_says_who_it_is(opened: Open) -> None:
     assert page.status_code == 200
     assert "j.tremblay" in page.text
     assert client.get("/journal").status_code == 403
+    assert lab.events("visit") == [
+        {"what": "sign_in", "who": "j.tremblay", "via": "proxy", "from": "192.0.2.10"},
+    ]
+    lab.pass_time(minutes=31)
+    client.get("/")
+    assert len(lab.events("visit")) == 2
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,7 @@ def test_a_token_is_good_with_every_way_of_signing_in(opened: Open) -> None:
     write_user(lab.site.access.users.path, User("siem", frozenset({Role.AUDITOR}), hash_token("t0ken")))
     assert lab.client(authorization="Bearer t0ken").get("/api/v1/events").status_code == 200
     assert lab.client(authorization="bearer t0ken").get("/api/v1/attempts").status_code == 200
+    assert [(each["who"], each["via"]) for each in lab.events("visit")] == [("siem", "token")]
     assert lab.client(authorization="Bearer wrong").get("/api/v1/attempts").status_code == 401
     assert lab.client(authorization="Basic t0ken").get("/api/v1/attempts").status_code == 401
 

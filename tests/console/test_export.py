@@ -78,3 +78,10 @@ def test_long_files_are_read_page_by_page(lab: Lab, monkeypatch: pytest.MonkeyPa
 
 def test_other_formats_are_refused(lab: Lab) -> None:
     assert send(lab.client(), "/attempts", "/attempts/export", {"format": "xls"}).status_code == 400
+
+
+def test_auditors_take_the_journal_with_them(lab: Lab) -> None:
+    answer = send(lab.client(), "/journal", "/journal/export?event=start&since=all", {"format": "csv"})
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [(row["event"], row["seq"], row["detail"]) for row in rows] == [("start", "1", '{"version": "0.1.0"}')]
+    assert lab.events("access")[0]["reason"] == "console: journal as csv, event=start&since=all"
