@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from enforcer.attempts.incidents import incidents
-from enforcer.attempts.index import By, Filter, Index, Review
+from enforcer.attempts.index import By, Count, Filter, Index, Review
 from enforcer.console.asked import Wrong
 from enforcer.console.charts import grouped, heat, stacked
 from enforcer.console.pages.common import incident_path, series_of, standing, titles_of
@@ -22,7 +22,7 @@ RANGES: Mapping[str, tuple[timedelta, timedelta]] = {
 """What can be looked at, each with the width of one bar."""
 
 DEVICE_SPANS = ("24h", "7d")
-"""In which devices are counted one by one; longer ones would mean reading millions of lines."""
+"""In which devices are counted one by one; longer ones would mean reading millions of lines, and are a minute old."""
 
 _DEVICES, _INCIDENTS = 10, 6
 
@@ -35,6 +35,19 @@ class Tries:
     top: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is counted over a span whose bars begin at `starts`. values: of each service, for each bar."""
+
+    starts: Sequence[int]
+    services: Sequence[str]
+    values: Sequence[Sequence[int]]
+    heat_map: Mapping[tuple[int, int], int]
+    layers: Sequence[Count]
+    evidence: Sequence[Count]
+    known: int
+
+
 def view(ask: Ask) -> Mapping[str, object]:
     """The facts of the page."""
     chosen = ask.words.get("since", "7d")
@@ -42,43 +55,52 @@ def view(ask: Ask) -> Mapping[str, object]:
         raise Wrong("since", chosen)
     length, width = RANGES[chosen]
     starts = buckets(ask.now, length, width, ask)
-    which = Filter(since_ms=starts[0])
     with ask.site.index() as index:
-        services, values = _over_time(index, which, starts)
-        heat_map = index.heat_map(which, ask.site.zone)
-        sources = index.stats(By.SOURCE, which)
-        facts = {
-            "layers": index.stats(By.LAYER, which),
-            "parts": index.stats(By.PART, which, 8),
-            "evidence": index.stats(By.EVIDENCE, which),
-            "incidents": incidents(index, which, {Review.OPEN, Review.ESCALATED}, _INCIDENTS),
-        }
+        pending = incidents(index, Filter(since_ms=starts[0]), {Review.OPEN, Review.ESCALATED}, _INCIDENTS)
+        figures = _figures(index, starts, ask.site.zone) if chosen in DEVICE_SPANS else None
+    if figures is None:
+        figures = ask.site.lately(f"overview {chosen}", lambda index: _figures(index, starts, ask.site.zone))
     span = chosen if chosen in DEVICE_SPANS else DEVICE_SPANS[-1]
     since_ms = _ms(ask.now - RANGES[span][0])
     tries = ask.site.lately(f"devices {span}", lambda index: _tries(index, since_ms))
-    labels = [_label(start, width, ask) for start in starts]
-    total = sum(map(sum, values))
-    known = sum(each.attempts for each in sources if each.key != "unknown")
-    cells = [[heat_map.get((day, hour), 0) for hour in range(24)] for day in range(7)]
+    labels = [_label(start, width, ask) for start in figures.starts]
+    cells = [[figures.heat_map.get((day, hour), 0) for hour in range(24)] for day in range(7)]
     shades = heat([value for row in cells for value in row])
-    return facts | {
+    return {
         "here": "overview",
         "standing": standing(ask.site),
         "ranges": tuple(RANGES),
         "chosen": chosen,
-        "services": services,
+        "services": figures.services,
+        "layers": figures.layers,
+        "evidence": figures.evidence,
+        "incidents": pending,
         "titles": titles_of(ask),
-        "total": total,
-        "totals": [sum(each) for each in values],
+        "total": sum(map(sum, figures.values)),
+        "totals": [sum(each) for each in figures.values],
         "tries": tries,
         "device_span": span,
-        "known": known,
-        "chart": stacked(labels, values),
-        "rows": [(label, [each[i] for each in values]) for i, label in enumerate(labels)],
+        "known": figures.known,
+        "chart": stacked(labels, figures.values),
+        "rows": [(label, [each[i] for each in figures.values]) for i, label in enumerate(labels)],
         "cells": cells,
         "shades": [shades[day * 24 : day * 24 + 24] for day in range(7)],
         "path": incident_path,
     }
+
+
+def _figures(index: Index, starts: Sequence[int], zone: tzinfo) -> Figures:
+    which = Filter(since_ms=starts[0])
+    services, values = _over_time(index, which, starts)
+    return Figures(
+        starts=starts,
+        services=services,
+        values=values,
+        heat_map=index.heat_map(which, zone),
+        layers=index.stats(By.LAYER, which),
+        evidence=index.stats(By.EVIDENCE, which),
+        known=sum(each.attempts for each in index.stats(By.SOURCE, which) if each.key != "unknown"),
+    )
 
 
 def buckets(now: datetime, length: timedelta, width: timedelta, ask: Ask) -> list[int]:
