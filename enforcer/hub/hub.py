@@ -31,7 +31,7 @@ from enforcer.devices.inventory import Inventory
 from enforcer.devices.registry import Registry
 from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
 from enforcer.folders import Folders
-from enforcer.hub.certificates import expiries
+from enforcer.hub.certificates import all_expiries
 from enforcer.hub.compiler import SELF_TEST, Compiled
 from enforcer.hub.indexer import Indexer
 from enforcer.hub.lock import hub_lock
@@ -182,7 +182,7 @@ class Hub:
             log_sequence=self._log.seq,
             log_writable=self._recorder.trouble is None,
             index_lag=self._log.seq - self._indexer.seq,
-            certificates=expiries(self.config.resolver.listeners),
+            certificates=all_expiries(self.config),
         )
 
     def health(self) -> str | None:

@@ -2,10 +2,12 @@ import ipaddress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from enforcer.config.pages import Console
 from enforcer.config.resolver import Listener
 from enforcer.config.values import Endpoint
-from enforcer.hub.certificates import expiries
+from enforcer.hub.certificates import all_expiries, expiries
 from tests.certificates import Authority
+from tests.processes.site import Site
 
 AT = Endpoint(ipaddress.IPv4Address("127.0.0.1"), 853)
 
@@ -24,3 +26,14 @@ def test_t7_the_first_certificate_of_a_chain_to_end_counts(tmp_path: Path) -> No
     assert expiries((listener,)) == {"roam": 0.0}
     pair.certificate.unlink()
     assert expiries((listener,)) == {"roam": 0.0}
+
+
+def test_the_consoles_certificate_is_watched_too(tmp_path: Path) -> None:
+    pair = Authority(tmp_path).pair("console", days=9)
+    (tmp_path / "site").mkdir()
+    config = Site(tmp_path / "site").config
+    assert all_expiries(config) == {}
+    console = Console.model_construct(certificate=pair.certificate, key=pair.key)
+    found = all_expiries(config.model_copy(update={"console": console}))
+    assert list(found) == ["console"]
+    assert found["console"] > 0
