@@ -227,8 +227,10 @@ class Registry:
     def _judge(
         self, realm: str, address: Address | None, at_ms: int, shown: str | None
     ) -> tuple[Owner, list[Conflict]]:
-        evidence = sorted(self._evidence(realm, address, at_ms, shown), key=_rank)
         static = NOBODY if address is None else self._networks.owner(realm, address)
+        if shown is None and not self.claims and not len(self.sessions):  # a site without any of that is quick
+            return static, []
+        evidence = sorted(self._evidence(realm, address, at_ms, shown), key=_rank)
         if not evidence:
             return static, []
         best = evidence[0]

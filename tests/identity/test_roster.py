@@ -1,12 +1,15 @@
 """The part for the inventory: it follows the file, counts devices, and answers about them."""
 
 import asyncio
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from unittest import mock
 
 import pytest
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.registry import Collector
 
 from enforcer.devices.claims import Claim, Claims
 from enforcer.devices.device import Source
@@ -15,8 +18,13 @@ from enforcer.devices.registry import Waits
 from enforcer.devices.session import Report, Status
 from enforcer.devices.subject import Subject
 from enforcer.errors import Malformed
+from enforcer.identity.accounting import AccountingPart
 from enforcer.identity.roster import RosterPart
+from enforcer.identity.shared import SharedPart
+from enforcer.identity.sources import SourcesPart
 from tests.identity.gateway import IMEI, IMSI, Bench
+from tests.processes.site import free_port
+from tests.tools import need
 
 DAY_MS = 86_400_000
 
@@ -192,6 +200,27 @@ def test_attempts_are_counted_by_what_told_their_device(bench: Bench) -> None:
     assert measured["sessions", "lab", "open"] == 2
     assert measured["unlisted", "lab", "randomised"] == 1
     assert measured["conflicts_total", "radius", "lease"] == 0
+
+
+def test_promtool_finds_nothing_to_say_of_any_part(bench: Bench, tmp_path: Path) -> None:
+    secret = {"network": "127.0.0.1", "secret_file": str(bench.folder / "secret")}
+    radius = {"realm": "lab", "listen": f"127.0.0.1:{free_port()}", "clients": [secret]}
+    identity = {"radius": [radius], "leases": [{"realm": "lab", "path": "x"}], "shared": "redis://127.0.0.1:1"}
+    full = Bench(tmp_path / "full", identity)
+    parts = (SharedPart(full.means), AccountingPart(full.means), SourcesPart(full.means), RosterPart(full.means))
+
+    class Page(Collector):
+        def collect(self) -> Iterator[Metric]:
+            for part in parts:
+                yield from part.metrics()
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Page())
+    page = generate_latest(registry)
+    for part in parts:
+        part.close()
+    check = subprocess.run([need("promtool"), "check", "metrics"], input=page, capture_output=True, check=False)
+    assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
 
 
 def test_it_works_each_second_until_the_end(bench: Bench) -> None:
