@@ -9,11 +9,15 @@ from datetime import date
 from hashlib import file_digest, sha256
 from pathlib import Path
 
-from enforcer.errors import Corrupt, Mistake, Mistakes, Unavailable
+from enforcer.errors import Corrupt, Malformed, Mistake, Mistakes, Unavailable
 from enforcer.policy.compiled import PolicySettings, compile_policy
 from enforcer.policy.judge import Policy
 from enforcer.policy.lists import BlockList, read_list
+from enforcer.policy.signature import SUFFIX, SigningKey, check, read_key
 from enforcer.policy.thirdparty import Source, ThirdParty, read_names
+
+SIGNATURE = "signature: "
+"""How what is wrong with a list's signature begins."""
 
 _PACKAGE = Path(__file__).parent
 
@@ -38,9 +42,26 @@ def shipped(name: str) -> Path | None:
     return next((path for path in shipped_folder().glob("*.yaml") if path.name == name), None)
 
 
-def load_lists(paths: Iterable[Path], today: date) -> tuple[BlockList, ...]:
-    """Read our own lists, in order. Raises Mistakes with everything that is wrong in any of them."""
-    return tuple(_each(paths, lambda path: _load_list(path, today)))
+def load_lists(paths: Iterable[Path], today: date, signers: Sequence[SigningKey] = ()) -> tuple[BlockList, ...]:
+    """Read our own lists, in order. Raises Mistakes with everything that is wrong in any of them.
+
+    signers: with any, each list must have a good signature of one of them.
+    """
+    return tuple(_each(paths, lambda path: _load_list(path, today, signers)))
+
+
+def read_signers(paths: Iterable[Path]) -> tuple[SigningKey, ...]:
+    """Read the public keys of those who may sign lists. Raises Mistakes."""
+
+    def read(path: Path) -> SigningKey:
+        try:
+            return read_key(path.read_text("utf-8", "replace"))
+        except OSError as error:
+            raise Mistakes([Mistake(str(path), None, f"cannot be read: {error.strerror}")]) from None
+        except Malformed as error:
+            raise Mistakes([Mistake(str(path), None, error.what)]) from None
+
+    return tuple(_each(paths, read))
 
 
 def load_third_party(sources: Iterable[Source], copies: Path) -> tuple[tuple[ThirdParty, ...], tuple[Mistake, ...]]:
@@ -58,14 +79,23 @@ def load_third_party(sources: Iterable[Source], copies: Path) -> tuple[tuple[Thi
     return tuple(found), tuple(warnings)
 
 
-def load(paths: Iterable[Path], sources: Sequence[Source], copies: Path, today: date) -> Lists:
-    """Read everything that the configuration names. Raises Mistakes with everything that is wrong."""
+def load(
+    paths: Iterable[Path],
+    sources: Sequence[Source],
+    copies: Path,
+    today: date,
+    signers: Sequence[SigningKey] = (),
+) -> Lists:
+    """Read everything that the configuration names. Raises Mistakes with everything that is wrong.
+
+    signers: as in `load_lists`.
+    """
     mistakes: list[Mistake] = []
     own: tuple[BlockList, ...] = ()
     third_party: tuple[ThirdParty, ...] = ()
     warnings: tuple[Mistake, ...] = ()
     try:
-        own = load_lists(paths, today)
+        own = load_lists(paths, today, signers)
     except Mistakes as error:
         mistakes += error.mistakes
     try:
@@ -131,15 +161,29 @@ def _each[F, T](inputs: Iterable[F], read: Callable[[F], T]) -> list[T]:
     return found
 
 
-def _load_list(path: Path, today: date) -> BlockList:
+def _load_list(path: Path, today: date, signers: Sequence[SigningKey]) -> BlockList:
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
+        if signers:
+            _see_signature(path, data, signers)
+        text = data.decode("utf-8")
     except OSError as error:
         raise Mistakes([Mistake(str(path), None, f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise Mistakes([Mistake(str(path), line, "not UTF-8; save the file as UTF-8")]) from None
     return read_list(text, str(path), today)
+
+
+def _see_signature(path: Path, data: bytes, signers: Sequence[SigningKey]) -> None:
+    """Of the octets that are read, so that nothing can come in between. Raises Mistakes."""
+    try:
+        check(data, path.with_name(path.name + SUFFIX).read_text("utf-8", "replace"), signers)
+    except OSError:
+        what = f"{SIGNATURE}there is no {path.name}{SUFFIX}; sign the list, as with enforcer lists sign"
+        raise Mistakes([Mistake(str(path), None, what)]) from None
+    except Malformed as error:
+        raise Mistakes([Mistake(str(path), None, SIGNATURE + error.what)]) from None
 
 
 def _load_third_party(source: Source, copy: Path, warnings: list[Mistake]) -> ThirdParty:

@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from enforcer.blocklists import (
     compile_to,
@@ -11,12 +12,14 @@ from enforcer.blocklists import (
     load_lists,
     load_third_party,
     open_policy,
+    read_signers,
     shipped,
     shipped_folder,
 )
 from enforcer.errors import Corrupt, Mistakes, Unavailable
 from enforcer.policy.compiled import PolicySettings
 from enforcer.policy.selftest import self_test
+from enforcer.policy.signature import key_of, sign
 from enforcer.policy.thirdparty import Source
 from enforcer.policy.verdict import Action
 from tests.policy.made import CLIENT, NOW, PLAIN, TODAY, a_list, list_text, third_party, to
@@ -245,3 +248,25 @@ def test_the_date_of_loading_is_no_part_of_the_policy(tmp_path: Path) -> None:
     chat = written(tmp_path, "chat.yaml", list_text(["suffix: chat.test, expires: 2027-01-01"]))
     days = [date(2026, 1, 1), date(2028, 1, 1)]
     assert len({compile_to(tmp_path / "policy", load_lists([chat], day), (), PLAIN) for day in days}) == 1
+
+
+def test_where_signatures_are_demanded_each_list_has_a_good_one(tmp_path: Path) -> None:
+    private = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    path = tmp_path / "chat.yaml"
+    path.write_text(list_text(["suffix: chat.test"]))
+    with pytest.raises(Mistakes, match=r"chat\.yaml: signature: there is no chat\.yaml\.minisig; sign the list"):
+        load_lists([path], TODAY, [key_of(private)])
+    path.with_name("chat.yaml.minisig").write_text(sign(path.read_bytes(), private, "chat"))
+    (found,) = load_lists([path], TODAY, [key_of(private)])
+    assert [rule.trigger for rule in found.rules] == ["chat.test"]
+    path.write_text(path.read_text() + "# another line\n")
+    with pytest.raises(Mistakes, match="signature: the signature is not that of this list"):
+        load_lists([path], TODAY, [key_of(private)])
+    load_lists([path], TODAY)
+
+
+def test_keys_that_cannot_be_read_are_all_named(tmp_path: Path) -> None:
+    (tmp_path / "a.pub").write_text("hello")
+    with pytest.raises(Mistakes) as caught:
+        read_signers([tmp_path / "a.pub", tmp_path / "b.pub"])
+    assert [each.what[:20] for each in caught.value.mistakes] == ["this is no public ke", "cannot be read: No s"]

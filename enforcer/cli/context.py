@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from enforcer import __file__ as package
-from enforcer.blocklists import Lists, shipped, shipped_folder
+from enforcer.blocklists import Lists, read_signers, shipped, shipped_folder
 from enforcer.blocklists import load as load_lists
 from enforcer.config.load import load
 from enforcer.config.model import Config
@@ -96,7 +96,8 @@ def lists_of(config: Config | None, today: date) -> Lists:
         if config is None:
             return load_lists((shipped_folder() / name for name in DEFAULT_LISTS), (), Path(copies), today)
         sources = tuple(map(source_of, config.policy.third_party))
-        return load_lists(config.policy.lists, sources, Path(copies), today)
+        signers = read_signers(config.policy.require_signature)
+        return load_lists(config.policy.lists, sources, Path(copies), today, signers)
 
 
 def policy_of(config: Config | None, today: date) -> Policy:

@@ -19,6 +19,7 @@ from enforcer.cli.context import (
     load_config,
 )
 from enforcer.cli.output import Value, print_json, print_table, say
+from enforcer.cli.signatures import sign_, verify_
 from enforcer.config.model import Config
 from enforcer.errors import Mistake, Mistakes
 from enforcer.policy.compiled import PolicySettings
@@ -60,6 +61,10 @@ def lists() -> None:
 
     Example: enforcer lists lint blocklists/*.yaml
     """
+
+
+for command in (sign_, verify_):
+    lists.add_command(command)
 
 
 @lists.command()

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from enforcer.config.fields import (
     AnyPath,
     Contact,
+    File,
     Identifier,
     Line,
     ListFile,
@@ -107,12 +108,16 @@ class Monitored(Section):
 class Policy(Section):
     """What is banned, for whom not, and what users are told."""
 
-    later = frozenset({"require_signature"})
-
     lists: tuple[ListFile, ...] = Field(
         min_length=1,
         description="The lists in force, relative to the folder of this file; a bare name also finds a shipped list.",
         examples=[["wechat.yaml"]],
+    )
+    require_signature: tuple[File, ...] = Field(
+        (),
+        description="Public keys (minisign) of those who may sign lists: with any, each of `lists` needs a good "
+        "signature beside it, NAME.minisig, or it is refused. Third-party lists are not signed.",
+        examples=[["lists.pub"]],
     )
     third_party: tuple[ThirdParty, ...] = Field((), description="Large lists of names that somebody else keeps.")
     mode: Annotated[Mode, choice(Mode)] = Field(

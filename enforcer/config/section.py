@@ -1,18 +1,12 @@
 """What every section of enforcer.yaml is."""
 
-from typing import ClassVar
-
 from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Section(BaseModel):
-    """A mapping of enforcer.yaml. A key without a value (`cache:`) counts as not written; so does null as a default.
-
-    later: keys that the design names and this version does not have yet.
-    """
+    """A mapping of enforcer.yaml. A key without a value (`cache:`) counts as not written; so does null as a default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    later: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="before")
     @classmethod

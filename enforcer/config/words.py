@@ -27,10 +27,7 @@ def in_words(error: ErrorDetails) -> str:
         case "value_error":
             return str(error["ctx"]["error"])
         case "extra_forbidden":
-            section, key = _section(path[:-1]), str(path[-1])
-            if key in section.later:
-                return "not supported by this version; leave it out"
-            return f"unknown key; {instead(key, section.model_fields)}"
+            return f"unknown key; {instead(str(path[-1]), _section(path[:-1]).model_fields)}"
         case "missing":
             return f"missing; write it, as in {path[-1]}: {_example(path)}"
         case "too_short":

@@ -22,6 +22,7 @@ from enforcer.attempts.index.open import open_reader, open_writer
 from enforcer.attempts.keys import open_notary, publish
 from enforcer.attempts.log import DayLog
 from enforcer.attempts.spool import segments
+from enforcer.blocklists import SIGNATURE
 from enforcer.config.describe import needs_restart, show
 from enforcer.config.model import Config, upstream_labels
 from enforcer.config.values import Endpoint
@@ -196,8 +197,7 @@ class Hub:
             config = self._inputs.config()
             loaded = _Loaded(config, self._inputs.inventory(config), self._inputs.policy(config, at), at)
         except Mistakes as error:
-            failed = all(each.what.startswith(SELF_TEST) for each in error.mistakes)
-            self._loads["self_test_failed" if failed else "invalid"] += 1
+            self._loads[_refusal(error)] += 1
             raise
         except EnforcerError:
             self._loads["unreadable"] += 1
@@ -512,6 +512,13 @@ def _orders_writable(path: Path) -> Iterator[None]:
 
 def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
+
+
+def _refusal(error: Mistakes) -> str:
+    """What kept a policy from being loaded, as a label of its metric."""
+    if any(each.what.startswith(SIGNATURE) for each in error.mistakes):
+        return "bad_signature"
+    return "self_test_failed" if all(each.what.startswith(SELF_TEST) for each in error.mistakes) else "invalid"
 
 
 def _digest(config: Config) -> str:

@@ -4,7 +4,7 @@ import logging
 from datetime import datetime
 from pathlib import Path
 
-from enforcer.blocklists import compile_to, open_policy, shipped
+from enforcer.blocklists import compile_to, open_policy, read_signers, shipped
 from enforcer.blocklists import load as load_lists
 from enforcer.config.load import check_services, load
 from enforcer.config.model import Config
@@ -89,7 +89,8 @@ def compile_config(path: Path, config: Config, now: datetime) -> Compiled:
     except OSError as error:
         raise Unavailable(f"{error.filename}: cannot be made ({error.strerror}); name another data_dir") from error
     sources = [source_of(each) for each in config.policy.third_party]
-    lists = load_lists(config.policy.lists, sources, folder / "copies", now.date())
+    signers = read_signers(config.policy.require_signature)
+    lists = load_lists(config.policy.lists, sources, folder / "copies", now.date(), signers)
     for warning in lists.warnings:
         _log.warning("list event=warning %s", warning)
     file = compile_to(folder, lists.own, lists.third_party, settings_of(config))

@@ -186,6 +186,7 @@ def test_what_the_production_example_has_in_comments_loads_too(tmp_path: Path) -
     text = (ROOT / "deploy" / "enforcer.yaml").read_text(encoding="utf-8")
     for file in (
         "devices.csv",
+        "lists.pub",
         "dns.pem",
         "dns.key",
         "devices-ca.pem",

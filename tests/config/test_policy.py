@@ -13,6 +13,7 @@ type Configured = Callable[[Changes], Config]
 def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp_path: Path) -> None:
     assert configured({}).policy.model_dump() == {
         "lists": (str(tmp_path / "shipped" / "wechat.yaml"),),
+        "require_signature": (),
         "third_party": (),
         "mode": Mode.ENFORCE,
         "ban": "tbs-2023-10-30",

@@ -46,7 +46,3 @@ def test_every_key_says_what_it_means() -> None:
 def test_every_key_that_must_be_written_has_an_example() -> None:
     needed = [(s.__name__, key, f) for s in sections() for key, f in s.model_fields.items() if f.is_required()]
     assert [f"{section}.{key}" for section, key, field in needed if not field.examples] == []
-
-
-def test_no_key_is_both_supported_and_not() -> None:
-    assert [s.__name__ for s in sections() if s.later & set(s.model_fields)] == []

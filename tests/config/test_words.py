@@ -19,7 +19,6 @@ TTL = "is not a whole number from 10 to 300; write one, as in 60"
 DASH = "is not a list; write each item on a line of its own, after a dash"
 ACKNOWLEDGED = "policy.notice.monitoring_notice_acknowledged"
 ZONE = '{"corp.example": ["udp://192.0.2.10"]}'
-LATER = "not supported by this version; leave it out"
 
 
 def test_a_path_is_written_as_people_write_it() -> None:
@@ -86,17 +85,6 @@ def test_an_item_is_named_by_its_number(refused: Refused) -> None:
 def test_lists_of_sections_are_not_empty(refused: Refused, section: str) -> None:
     (said,) = refused({section: []})
     assert said.startswith(f"{section}: empty; write at least one, as in [{{")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "policy.require_signature",
-    ],
-)
-def test_what_the_design_has_and_this_version_has_not_is_refused(refused: Refused, path: str) -> None:
-    assert refused({path: "x"}) == [f"{path}: {LATER}"]
-    assert refused({path: ""}) == [f"{path}: {LATER}"]
 
 
 def test_a_finding_without_words_of_ours_is_told_all_the_same() -> None:

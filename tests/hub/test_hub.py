@@ -17,6 +17,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from enforcer.attempts.log import DayLog, days
 from enforcer.attempts.spool import Spool
+from enforcer.blocklists import SIGNATURE
 from enforcer.config.load import load
 from enforcer.config.model import Config
 from enforcer.control import Operation, ask
@@ -257,6 +258,16 @@ def test_a_policy_with_mistakes_is_refused_and_the_old_one_stays(site: Site) -> 
 
     site.run(visit)
     assert len(site.events("reload")) == 1
+
+
+def test_a_list_that_nobody_answers_for_is_counted_by_itself(site: Site) -> None:
+    async def visit(site: Site) -> None:
+        site.wrong = Mistakes([Mistake("chat.yaml", None, f"{SIGNATURE}there is no chat.yaml.minisig")])
+        with pytest.raises(EnforcerError, match=r"there is no chat\.yaml\.minisig"):
+            await site.ask(op="reload")
+        assert 'enforcer_policy_loads_total{result="bad_signature"} 1.0' in await site.get("/metrics")
+
+    site.run(visit)
 
 
 class Bell(Part):
