@@ -64,7 +64,8 @@ class Report:
     first, seq: the numbers of the first and the last line that were checked; hash: the chain's after the last.
     purged: days of which only the signed proof is left. signed: the number of the last line that a good signature
     covers; 0 without any. declared: the log's own events that say what it lacks, by name; lost: attempts that these
-    count. keys: the names of the keys that signed. damage: None when all is whole.
+    count. keys: the names of the keys that signed. witnessed: checkpoints that were kept elsewhere. damage: None when
+    all is whole.
     """
 
     files: int = 0
@@ -78,6 +79,7 @@ class Report:
     keys: tuple[str, ...] = ()
     declared: dict[str, int] = field(default_factory=dict)
     lost: int = 0
+    witnessed: int = 0
     damage: Damage | None = None
 
     @property
@@ -327,9 +329,11 @@ class _Search:
 
     def _take_witnesses(self, lines: Iterable[bytes]) -> None:
         for number, line in enumerate(lines, 1):
-            text = line.strip()
-            if not text.startswith(CHECKPOINT):
+            _, begin, rest = line.strip().partition(CHECKPOINT)  # a collector's header may stand before it
+            if not begin:
                 continue
+            text = begin + rest
+            self._report.witnessed += 1
             where = Path(f"kept elsewhere, line {number}")
             parsed = _parsed(where, 0, text)
             checkpoint = _checkpoint_of(parsed)

@@ -59,6 +59,10 @@ def verify(
             raise Unavailable(f"{where}: there is no log; name the folder that has its files, as in 2026-11-26.ndjson")
         keys = merged(map(read_key_file, key_files)) if key_files else published(where)
         report = _verified(where, keys, _day(since), _day(until), checkpoints)
+        if checkpoints is not None and not report.witnessed:
+            raise Unavailable(
+                f"{checkpoints}: there is no checkpoint in it; sinks of format json send them as they are"
+            )
     except (EnforcerError, OSError) as error:
         say(str(error), err=True)
         raise click.exceptions.Exit(UNCHECKED) from error
@@ -130,6 +134,7 @@ def _facts(report: Report) -> Mapping[str, object]:
         "seq": report.seq,
         "hash": report.hash,
         "checkpoints": report.checkpoints,
+        "witnessed": report.witnessed,
         "signed": report.signed,
         "unsigned": report.unsigned,
         "keys": list(report.keys),
@@ -153,6 +158,8 @@ def _tell(report: Report, *, own_key: bool) -> None:
         say(f"Signed up to number {report.signed} by key {', '.join(report.keys)}, {report.checkpoints} times{rest}")
     else:
         say("None of it is signed")
+    if report.witnessed:
+        say(f"It contains the {report.witnessed} checkpoints that were kept elsewhere")
     if report.signed and not own_key:
         say("The key was found beside the log: name the one that you keep with --key to know whose it is")
     if report.purged:

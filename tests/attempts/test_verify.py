@@ -283,8 +283,12 @@ def kept(days: dict[str, list[bytes]]) -> list[bytes]:
 def test_a_log_that_was_cut_off_contradicts_what_was_kept_elsewhere(
     tmp_path: Path, days: dict[str, list[bytes]]
 ) -> None:
-    witnessed = [b"something else\n", *kept(days)]
-    assert verified(tmp_path, days, witnessed=witnessed).damage is None
+    witnessed = [
+        b"something else\n",
+        *(b"<134>1 2026-11-23T12:00:00Z gw enforcer - - - " + line for line in kept(days)),
+    ]
+    report = verified(tmp_path, days, witnessed=witnessed)
+    assert (report.damage, report.witnessed) == (None, 6)
     days[DAYS[2]] = days[DAYS[2]][:3]
     assert verified(tmp_path, days).damage is None
     found = damage(tmp_path, days, witnessed=witnessed)

@@ -77,7 +77,8 @@ def test_another_key_than_the_one_that_is_kept(run: Run, folder: Path, tmp_path:
 def test_checkpoints_that_were_kept_elsewhere(run: Run, folder: Path, tmp_path: Path) -> None:
     lines = [line for path in sorted(folder.glob("*.ndjson")) for line in path.read_bytes().splitlines(keepends=True)]
     (tmp_path / "kept").write_bytes(b"".join(line for line in lines if b'"type":"checkpoint"' in line))
-    assert run("attempts", "verify", "--checkpoints", str(tmp_path / "kept")).exit_code == 0
+    told = run("attempts", "verify", "--checkpoints", str(tmp_path / "kept"))
+    assert (told.exit_code, "It contains the 2 checkpoints that were kept elsewhere" in told.stdout) == (0, True)
     (folder / "2026-11-24.ndjson").write_bytes(lines[6])
     assert run("attempts", "verify").exit_code == 0
     result = run("attempts", "verify", "--checkpoints", str(tmp_path / "kept"))
@@ -97,6 +98,7 @@ def test_part_of_a_log(run: Run, folder: Path) -> None:
     [
         (("--key", "missing.pem"), "missing.pem: cannot be read"),
         (("--checkpoints", "missing"), "missing"),
+        (("--checkpoints", "chat.yaml"), "chat.yaml: there is no checkpoint in it; sinks of format json"),
         (("empty",), "empty: there is no log; name the folder"),
     ],
 )
