@@ -1,6 +1,7 @@
 """What `make bench` runs: measures against the budgets and other servers, reports, asserts nothing.
 
-usage: run.py [dns] [streams] [service] [policy] [flow] [index] [pages] [proxy] [identity]: these, else all
+usage: run.py [dns] [streams] [service] [policy] [flow] [index] [pages] [proxy] [identity] [evidence]: these,
+else all
 """
 
 import os
@@ -8,7 +9,7 @@ import platform
 import signal
 import sys
 
-from tests.bench import compare, flow, identity, index, pages, policy, proxy, service, streams
+from tests.bench import compare, evidence, flow, identity, index, pages, policy, proxy, service, streams
 from tests.bench.process import find
 from tests.bench.tables import print_table
 
@@ -28,6 +29,11 @@ def known() -> None:
     print_table(("identity", ""), identity.main())
 
 
+def proven() -> None:
+    """The record as evidence."""
+    print_table(("evidence, on one core", ""), evidence.main())
+
+
 PARTS = {
     "dns": compare.main,
     "streams": streams.main,
@@ -38,6 +44,7 @@ PARTS = {
     "pages": pages.main,
     "proxy": proxy.main,
     "identity": known,
+    "evidence": proven,
 }
 NEED_LOAD = {"dns", "streams", "service"}
 
