@@ -19,6 +19,7 @@ from enforcer.attempts.keys import open_notary
 from enforcer.attempts.log import DayLog, days
 from tests.cli.site import attempt
 from tests.e2e.lan import TABLET, Service, Unbound, assert_whole, total, wait_for
+from tests.records import whole
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +213,7 @@ def test_the_life_of_a_record(own: Service, tmp_path: Path) -> None:
     own.change(**{"attempts.retention_days": 30})
     own.start()
     assert len([line for line in own.log() if line["type"] == "checkpoint" and line["closes"] == "day"]) == 5
-    assert_whole(own)
+    whole(own.data / "log")
     bundle_of(own, tmp_path / "all", 5, 0)
 
     own.enforcer("attempts", "hold", "place", "case-1", "--device", "dev-1", "--reason", "grievance")
@@ -222,7 +223,7 @@ def test_the_life_of_a_record(own: Service, tmp_path: Path) -> None:
     assert own.attempts(name="day0.blocked.test") == []
     assert b'"dev-2"' not in b"".join(path.read_bytes() for path in (own.data / "holds").rglob("*.*"))
     bundle_of(own, tmp_path / "held", 5, 2)
-    assert_whole(own)
+    whole(own.data / "log")
     assert [event["look"] for event in own.events("access")] == ["bundle"] * 2
 
     own.change(**{"attempts.retention_days": 7})
