@@ -21,6 +21,7 @@ from enforcer.gateway.ruleset import TABLE, Elements, Kernel, Settings, table
 
 SCRATCH = "enforcer_compared"
 _CHAIN = "ENFORCER"
+_FILLED = ("drops_", "learned")  # begin the names of sets that the kernel, or what was resolved, fills
 _MADE = "made_"  # begins the name of an empty chain, by which one table is told from the next
 _ADMIN = ":/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -236,7 +237,7 @@ def _comparable(objects: Iterable[Object], name: str) -> dict[str, object]:
     for each in objects:
         for kind, value in each.items():
             entry = cast(dict[str, object], value)
-            if kind == "set" and not str(entry["name"]).startswith("drops_"):
+            if kind == "set" and not str(entry["name"]).startswith(_FILLED):
                 members = cast(list[object], entry.get("elem", []))
                 found[f"set {entry['name']}"] = sorted(json.dumps(_bare(member)) for member in members)
             elif kind == "chain":

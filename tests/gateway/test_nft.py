@@ -103,6 +103,15 @@ def test_what_somebody_else_changed_is_said() -> None:
     scene(play)
 
 
+def test_what_was_learned_is_no_difference() -> None:
+    def play() -> None:
+        kernel, found = put()
+        nft.load("add element inet enforcer learned4 { 203.0.113.9 timeout 60s }\n")
+        assert nft.differences(SETTINGS, kernel, found, NOW) == []
+
+    scene(play)
+
+
 def test_another_release_of_the_table_is_replaced() -> None:
     def play() -> None:
         nft.load("table inet enforcer { set current { type ipv4_addr; }; chain made_old { }; }\n")
