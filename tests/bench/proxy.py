@@ -358,7 +358,7 @@ def _listens(port: int) -> bool:
 
 
 def _wait(what: Callable[[], bool], whom: str) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     while not what():
         if time.monotonic() > until:
             raise TimeoutError(f"{whom} is not ready")
