@@ -15,7 +15,6 @@ from enforcer.config.pages import Auth, Console
 from enforcer.console import api, export, live, search
 from enforcer.console.access import Visitor
 from enforcer.console.guard import Guard
-from enforcer.console.oidc import Provider
 from enforcer.console.pages import attempts, devices, health, incidents, journal, overview, policy
 from enforcer.console.roles import Right
 from enforcer.console.routes import action, answered, lookup, message, page
@@ -29,7 +28,11 @@ _BY_DEVICE, _BY_ADDRESS = "/incidents/device/{device}/{service}", "/incidents/ad
 def make_app(site: Site) -> Starlette:
     """The console on this site. Raises Unavailable for a provider whose secret cannot be read."""
     settings = site.settings
-    provider = [Provider(settings).mount()] if settings.auth is Auth.OIDC else []
+    provider: list[BaseRoute] = []
+    if settings.auth is Auth.OIDC:
+        from enforcer.console.oidc import Provider  # noqa: PLC0415 (10 MB that nobody else needs)
+
+        provider.append(Provider(settings).mount())
     app = Starlette(
         routes=[
             *_pages(),

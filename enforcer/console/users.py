@@ -7,6 +7,7 @@ that a slow hash would protect nothing and cost every request. `#` begins a comm
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -23,8 +24,6 @@ PASSWORD_LEAST, PASSWORD_MOST = 12, 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _TOKEN_HASH = re.compile(r"sha256:([0-9a-f]{64})")
 _HASHER = PasswordHasher()  # RFC 9106's second recommended set: 64 MiB, 3 passes, 4 lanes
-_NOBODY = _HASHER.hash("nobody has this name")
-"""What an unknown name's password is compared with, so that the time taken does not say which names there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class Users:
         """Who a name and a password are; None when they do not fit. Takes a moment of one core, and 64 MiB."""
         user = self.by_name.get(name)
         known = user is not None and not user.is_token
-        secret = user.secret if known and user is not None else _NOBODY
+        secret = user.secret if known and user is not None else _nobody()
         try:
             _HASHER.verify(secret, password[:PASSWORD_MOST])
         except (VerificationError, InvalidHashError):
@@ -97,6 +96,12 @@ class Users:
         """Who signed in by that name some time ago, with the roles of now; None when the file has them no more."""
         user = self.by_name.get(name)
         return None if user is None or user.is_token else Person(user.name, user.roles, Via.PASSWORD)
+
+
+@cache
+def _nobody() -> str:
+    """What an unknown name's password is compared with, so that the time taken does not say which names there are."""
+    return _HASHER.hash("nobody has this name")
 
 
 def hash_password(password: str) -> str:
