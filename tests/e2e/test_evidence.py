@@ -21,6 +21,8 @@ from tests.cli.site import attempt
 from tests.e2e.lan import TABLET, Service, Unbound, assert_whole, total, wait_for
 from tests.records import whole
 
+pytestmark = pytest.mark.timeout(180)  # services that start and stop, and many commands, on a busy machine
+
 
 @pytest.fixture(scope="module")
 def stopped(upstream: Unbound, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
@@ -206,7 +208,6 @@ def with_history(service: Service) -> list[str]:
     return [path.stem for path in days(service.data / "log")]
 
 
-@pytest.mark.timeout(120)
 def test_the_life_of_a_record(own: Service, tmp_path: Path) -> None:
     """Handed on as evidence, on hold, purged, still handed on; and the log is whole at each step."""
     old = with_history(own)
