@@ -1,6 +1,6 @@
 """What `make bench` runs: measures against the budgets and other servers, reports, asserts nothing.
 
-usage: run.py [dns] [streams] [service] [policy] [flow] [index] [pages] [proxy] [identity] [evidence]: these,
+usage: run.py [dns] [streams] [service] [policy] [flow] [index] [pages] [proxy] [gate] [identity] [evidence]: these,
 else all
 """
 
@@ -9,7 +9,7 @@ import platform
 import signal
 import sys
 
-from tests.bench import compare, evidence, flow, identity, index, pages, policy, proxy, service, streams
+from tests.bench import compare, evidence, flow, gate, identity, index, pages, policy, proxy, service, streams
 from tests.bench.process import find
 from tests.bench.tables import print_table
 
@@ -43,6 +43,7 @@ PARTS = {
     "index": index.main,
     "pages": pages.main,
     "proxy": proxy.main,
+    "gate": gate.main,
     "identity": known,
     "evidence": proven,
 }
