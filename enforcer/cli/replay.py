@@ -10,7 +10,7 @@ from enforcer.attempts.attempt import moment
 from enforcer.cli.behalf import behalf_options, in_force
 from enforcer.cli.context import config_option, json_option
 from enforcer.cli.output import print_facts, print_json, print_table, say
-from enforcer.errors import Unavailable
+from enforcer.errors import Corrupt, Unavailable
 from enforcer.policy.names import display
 from enforcer.processes.clock import utc_now
 from enforcer.replay.capture import frames
@@ -82,6 +82,8 @@ def _flows(replaying: Replay, capture: str) -> Iterator[Flow]:
                 yield from replaying.add(frame)
     except FileNotFoundError:
         raise Unavailable(f"{capture}: there is no such file; name a pcap or pcapng file") from None
+    except Corrupt as error:
+        raise Corrupt(f"{capture}: {error}") from None
     yield from replaying.end()
 
 

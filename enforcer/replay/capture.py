@@ -54,7 +54,7 @@ def frames(file: IO[bytes]) -> Iterator[Frame]:
             return _pcap(file, order, _MAGICS[struct.unpack(f"{order}I", start)[0]])
     if start == _SECTION.to_bytes(4):
         return _pcapng(file)
-    raise Corrupt("the file is no capture: it begins neither as pcap nor as pcapng")
+    raise Corrupt("this is no capture: it begins neither as pcap nor as pcapng; write one with tcpdump -w")
 
 
 def _pcap(file: IO[bytes], order: str, unit_ns: int) -> Iterator[Frame]:

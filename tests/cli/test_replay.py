@@ -97,9 +97,10 @@ def test_it_reads_standard_input_and_the_shipped_lists_without_a_configuration(
 
 
 def test_what_is_no_capture_is_exit_status_2(run: Run, site: Path) -> None:
-    result = run("replay", str(site / "chat.yaml"))
+    result = run("replay", "chat.yaml")
     assert result.exit_code == 2
-    assert result.stderr == "the file is no capture: it begins neither as pcap nor as pcapng\n"
+    what = "this is no capture: it begins neither as pcap nor as pcapng; write one with tcpdump -w"
+    assert result.stderr == f"chat.yaml: {what}\n"
     assert run("replay", str(site / "missing.pcap")).exit_code == 2
 
 

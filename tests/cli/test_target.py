@@ -53,6 +53,10 @@ def test_each_form_is_what_one_layer_shows(text: str, expected: list[Destination
     [
         ("chat,test", '"chat,test" is not a domain name; did you mean "chat.test"?'),
         ("1.2.3", '"1.2.3" is neither a name nor an address; write a name, an address, "host:port" or a URL'),
+        (
+            "[2001:db8::1:443",
+            '"[2001:db8::1:443" lacks a bracket; write an address with its port as in "[2001:db8::1]:443"',
+        ),
         ("chat.test:0", '"chat.test:0" has no port from 1 to 65535; write a name, an address, "host:port" or a URL'),
         (
             "ftp://chat.test/",
