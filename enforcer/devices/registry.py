@@ -38,7 +38,6 @@ _CONFIDENCE = {
     Source.EDNS: Confidence.MEDIUM,
     Source.NEIGHBOUR: Confidence.LOW,
 }
-_CLAIMED = (Source.TUNNEL, Source.LEASE, Source.NEIGHBOUR)
 _PROOFS = (Source.CERTIFICATE, Source.TOKEN)
 _DISAGREED_MAX = 10_000
 _UMBRELLA_FIELDS = {0x08: 4, 0x10: 4, 0x20: 16, 0x40: 8}  # organisation, IPv4, IPv6, device

@@ -138,8 +138,11 @@ def receiver_of(sink: Sink, node: str) -> Receiver:
         case SinkType.FILE:
             return FileSink(sink.path or Path(os.devnull), max_bytes=sink.max_bytes, keep=sink.keep)
         case SinkType.KAFKA:
-            from enforcer.attempts.sinks.kafka import KafkaSink  # noqa: PLC0415 (an extra)
-
+            try:
+                from enforcer.attempts.sinks.kafka import KafkaSink  # noqa: PLC0415 (an extra)
+            except ImportError as error:
+                what = 'attempts.sinks: confluent-kafka is not installed; install "enforcer[kafka]", or leave it out'
+                raise Unavailable(what) from error
             return KafkaSink(sink.topic, kafka_settings(sink), sink.secret_file)
         case SinkType.HTTP | SinkType.SPLUNK | SinkType.ELASTIC:
             collector = Collector(

@@ -136,19 +136,9 @@ class Response(NamedTuple):
     rcode: int
 
     @property
-    def aa(self) -> bool:
-        """Authoritative answer."""
-        return bool(self.flags & 0x0400)
-
-    @property
     def tc(self) -> bool:
         """Truncated: the whole is to be had over TCP."""
         return bool(self.flags & 0x0200)
-
-    @property
-    def ra(self) -> bool:
-        """Recursion available."""
-        return bool(self.flags & 0x0080)
 
     @property
     def ad(self) -> bool:
@@ -303,16 +293,6 @@ def address(wire: bytes, record: Record) -> IPv4Address | IPv6Address | None:
     if len(data) != (4 if record.type == _A else 16):
         raise Malformed(f"RDATA at octet {record.data_at}: {len(data)} octets are no address")
     return IPv4Address(data) if record.type == _A else IPv6Address(data)
-
-
-def ttl_offsets(response: Response) -> tuple[int, ...]:
-    """Where the TTLs are that count down in a cache: every record's but the OPT's."""
-    return tuple([record.ttl_at for record in response.records])
-
-
-def minimum_ttl(response: Response) -> int | None:
-    """The least TTL of all records, in seconds; None where there are none."""
-    return min([record.ttl for record in response.records], default=None)
 
 
 def negative_ttl(wire: bytes, response: Response) -> int | None:

@@ -122,25 +122,12 @@ class Rcode(IntEnum):
 
 
 _TYPE_NAMES: dict[int, str] = {member.value: member.name for member in RRType}
-_TYPE_NUMBERS = {name: number for number, name in _TYPE_NAMES.items()}
 _RCODE_NAMES: dict[int, str] = {member.value: member.name for member in Rcode}
 
 
 def type_name(number: int) -> str:
     """`HTTPS` for 65, `TYPE65400` for a number without a name (RFC 3597 §5)."""
     return _TYPE_NAMES.get(number) or f"TYPE{number}"
-
-
-def type_number(name: str) -> int:
-    """65 for `HTTPS`, `https` and `TYPE65`; raises ValueError for what is not the name of a type."""
-    upper = name.upper()
-    known = _TYPE_NUMBERS.get(upper)
-    if known is not None:
-        return known
-    digits = upper.removeprefix("TYPE")
-    if digits != upper and digits.isascii() and digits.isdigit() and int(digits) <= 0xFFFF:
-        return int(digits)
-    raise ValueError(f'"{name}" is not a record type; write one as in "HTTPS" or "TYPE65"')
 
 
 def rcode_name(number: int) -> str:

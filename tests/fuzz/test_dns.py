@@ -19,13 +19,11 @@ from enforcer.wire.dns import (
     Section,
     address,
     is_query,
-    minimum_ttl,
     negative_ttl,
     opcode,
     read_query,
     read_response,
     target,
-    ttl_offsets,
 )
 from enforcer.wire.dnscodes import RRClass, RRType
 from enforcer.wire.dnscut import truncated, without_opt
@@ -68,8 +66,7 @@ def fuzz_response(data: bytes) -> None:
         response = read_response(data)
     except Malformed:
         return
-    minimum_ttl(response)
-    assert all(at < response.end - 3 for at in ttl_offsets(response))
+    assert all(each.ttl_at < response.end - 3 for each in response.records)
     asks: list[Callable[[bytes, Record], object]] = [target, address, hints, has_ech]
     for record in response.records:
         for ask in asks:

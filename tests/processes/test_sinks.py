@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -128,6 +129,12 @@ def test_every_type_has_its_receiver(sink: dict[str, object], kind: type, settle
     assert isinstance(receiver, kind)
     assert receiver.settle_s == settle_s
     receiver.close()
+
+
+def test_without_the_library_of_kafka_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "enforcer.attempts.sinks.kafka", None)
+    with pytest.raises(Unavailable, match=r'install "enforcer\[kafka\]"'):
+        receiver_of(Sink.model_validate({"type": "kafka", "brokers": ["k:9092"]}), "gw")
 
 
 @pytest.mark.parametrize(
