@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from enforcer.config.fields import Line, Port, Within, Workers, choice
+from enforcer.config.fields import Identifier, Port, Within, Workers, choice
 from enforcer.config.section import Section
 
 
@@ -28,7 +28,7 @@ class Gateway(Section):
     enabled: bool = Field(
         False, description="Whether `enforcer run` applies the rules and starts the gate. A change needs a restart."
     )
-    interfaces: tuple[Line, ...] = Field(
+    interfaces: tuple[Identifier, ...] = Field(
         (), description="Interfaces by which clients come; none: any.", examples=[["lan0", "wlan0"]]
     )
     connections: Annotated[Connections, choice(Connections)] = Field(

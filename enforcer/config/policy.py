@@ -154,7 +154,7 @@ class Realm(Section):
         "all of them.",
         examples=[["regular@127.0.0.1:5080"]],
     )
-    interfaces: tuple[Line, ...] = Field(
+    interfaces: tuple[Identifier, ...] = Field(
         (),
         description="The gateway's interfaces by which its clients come, where several realms have the same addresses; "
         "none: any.",

@@ -23,3 +23,9 @@ def test_ports_and_words_are_checked(refused: Callable[[Changes], list[str]]) ->
         "gateway.proxied[1]",
         "gateway.fail_open[0]",
     ]
+
+
+def test_a_name_of_an_interface_cannot_end_a_rule(refused: Callable[[Changes], list[str]]) -> None:
+    (said,) = refused({"gateway.interfaces": ["lan0", 'x"; flush ruleset']})
+    assert said.startswith("gateway.interfaces[1]:")
+    assert "A-Z a-z 0-9" in said
