@@ -84,19 +84,17 @@ class Kafka:
     def release(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
-    def consumed(self, topic: str, seconds: float = 20.0) -> list[tuple[str, str]]:
-        """Keys and values of a topic, until nothing more comes."""
+    def consumed(self, topic: str, seconds: float = 5.0) -> list[tuple[str, str]]:
+        """Keys and values of what is in a topic, as far as it can be read in so many seconds after the first."""
         settings = {"bootstrap.servers": ",".join(self.brokers), "group.id": "e2e", "auto.offset.reset": "earliest"}
         consumer = Consumer(settings)
         consumer.subscribe([topic])
-        found: list[tuple[str, str]] = []
+        found = consumer.consume(1, timeout=30.0)
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            for message in consumer.consume(500, timeout=2.0 if found else 10.0):
-                found.append(((message.key() or b"").decode(), (message.value() or b"").decode()))
-                until = time.monotonic() + 2.0
+        while (left := until - time.monotonic()) > 0:
+            found += consumer.consume(500, timeout=left)
         consumer.close()
-        return found
+        return [((message.key() or b"").decode(), (message.value() or b"").decode()) for message in found]
 
     def close(self) -> None:
         self.release()
