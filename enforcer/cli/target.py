@@ -27,7 +27,7 @@ def read_target(text: str) -> tuple[Destination, ...]:
     address = _address(text)
     if address is not None:
         return (Destination(Layer.IP, address=address),)
-    if text.count("[") != text.count("]"):
+    if text.startswith("[") and "]" not in text:
         raise Malformed(f'"{text}" lacks a bracket; write an address with its port as in "[2001:db8::1]:443"')
     found = _WITH_PORT.fullmatch(text)
     if found is None:
