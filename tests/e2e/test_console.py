@@ -120,7 +120,9 @@ def test_a_reviewer_signs_in_filters_opens_a_device_marks_exports_and_reads_fren
         page.get_by_label(re.compile("Reason")).fill(EVIL)
         page.get_by_role("button", name="Record this mark").click()
         expect(page.get_by_role("status")).to_contain_text("was put into the chain")
-        wait_for(lambda: (page.reload(), EVIL in page.locator(".timeline").inner_text())[1], "the mark is back")
+        wait_for(
+            lambda: (page.reload(), EVIL in "".join(page.locator(".timeline").all_inner_texts()))[1], "the mark is back"
+        )
         assert page.title() != "owned"
         page.get_by_role("link", name="Français").click()
         expect(page.locator("html")).to_have_attribute("lang", "fr")
