@@ -17,7 +17,7 @@ from enforcer.errors import Mistake, Mistakes
 from enforcer.identity.inventory import inventory_of
 from enforcer.policy.selftest import self_test
 from enforcer.processes.clock import utc_now
-from enforcer.processes.hub import settings_of
+from enforcer.processes.policy import settings_of
 
 
 @click.group()

@@ -19,7 +19,7 @@ from enforcer.policy.compiled import PolicySettings, compile_policy
 from enforcer.policy.judge import Policy
 from enforcer.policy.lists import BlockList
 from enforcer.policy.thirdparty import ThirdParty
-from enforcer.processes.hub import settings_of, source_of
+from enforcer.processes.policy import settings_of, source_of
 
 HERE = Path("enforcer.yaml")
 SYSTEM = Path("/etc/enforcer/enforcer.yaml")

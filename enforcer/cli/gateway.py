@@ -16,7 +16,6 @@ from enforcer.gateway.marks import Order
 from enforcer.gateway.ruleset import Elements, Kernel, Settings, elements
 from enforcer.orders import Orders, decode_orders
 from enforcer.processes.clock import utc_now
-from enforcer.processes.gateway import gateway_worker, settings_of
 
 _DIFFERS = 1
 
@@ -52,6 +51,8 @@ def gateway(context: click.Context, config: Path | None, worker: int) -> None:
     Example: enforcer gateway plan --config /etc/enforcer/enforcer.yaml
     """
     if context.invoked_subcommand is None:
+        from enforcer.processes.gateway import gateway_worker  # noqa: PLC0415 (only the process itself waits for it)
+
         enforce(config, "gateway", worker, gateway_worker)
 
 
@@ -147,6 +148,8 @@ def _wish(given: Path | None, *, probe: bool = True) -> _Wish:
     from enforcer.blocklists import open_policy  # noqa: PLC0415 (slow to load)
 
     now = utc_now()
+    from enforcer.processes.gateway import settings_of  # noqa: PLC0415 (it brings the whole of a worker)
+
     _, config = load_config(given)
     folders = Folders(config.data_dir)
     orders = _orders(folders)

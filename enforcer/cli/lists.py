@@ -30,7 +30,7 @@ from enforcer.policy.rules import Kind, Rule
 from enforcer.policy.thirdparty import ThirdParty
 from enforcer.policy.verdict import Destination
 from enforcer.processes.clock import utc_now
-from enforcer.processes.hub import settings_of
+from enforcer.processes.policy import settings_of
 
 _SOON = timedelta(days=90)
 

@@ -19,10 +19,10 @@ from enforcer.processes.settings import (
     manner_of,
     pace_of,
     realms_of,
-    upstreams_of,
     workers_of,
 )
 from enforcer.processes.sockets import more_files, tcp_socket, udp_socket
+from enforcer.processes.upstreams import upstreams_of
 from enforcer.processes.worker import Kit, Worker
 from enforcer.resolver.clients import Directory
 from enforcer.resolver.credentials import Credentials

@@ -23,7 +23,8 @@ from enforcer.orders import Orders
 from enforcer.policy.judge import Policy
 from enforcer.policy.verdict import Address
 from enforcer.processes.clock import utc_now, wall_ms
-from enforcer.processes.settings import gates_of, manner_of, upstreams_of
+from enforcer.processes.settings import gates_of, manner_of
+from enforcer.processes.upstreams import upstreams_of
 from enforcer.processes.worker import Kit, Worker
 from enforcer.resolver.upstream import Answer, Failure, Question, Upstreams
 from enforcer.wire.dns import Section, address

@@ -2,11 +2,9 @@
 
 import json
 import os
-from pathlib import Path
 
 from enforcer.config.model import Config
 from enforcer.config.resolver import Demand, Language, Listener, Outside, Strategy, UnknownToken
-from enforcer.config.values import Upstream
 from enforcer.decide.cookies import Cookies, read_secrets
 from enforcer.decide.dns import Manners, Structured
 from enforcer.decide.local import LocalRecords
@@ -17,11 +15,9 @@ from enforcer.resolver.clients import Realm
 from enforcer.resolver.conduct import Conduct
 from enforcer.resolver.credentials import Credentials, TlsFiles
 from enforcer.resolver.pace import Pace
-from enforcer.resolver.upstream import Manner, nameservers
+from enforcer.resolver.upstream import Manner
 from enforcer.wire.doh import PATH as DOH_PATH
 from enforcer.wire.svcb import service
-
-RESOLV_CONF = Path("/etc/resolv.conf")
 
 
 def conduct_of(config: Config) -> Conduct:
@@ -171,19 +167,6 @@ def gates_of(config: Config) -> int:
     return config.gateway.workers or cpus()
 
 
-def upstreams_of(config: Config) -> tuple[Upstream, ...]:
-    """The upstreams: as configured, else this machine's own name servers but for ourselves."""
-    upstreams = config.resolver.upstreams
-    if not upstreams:
-        ours = [endpoint for listener in config.resolver.listeners for _, endpoint in listener.endpoints]
-        upstreams = tuple(
-            upstream
-            for upstream in map(Upstream, nameservers(_text(RESOLV_CONF)))
-            if not any(upstream.reaches(endpoint) for endpoint in ours)
-        )
-    return upstreams
-
-
 def manner_of(config: Config) -> Manner:
     """How the configuration wants upstreams asked."""
     resolver = config.resolver
@@ -196,10 +179,3 @@ def manner_of(config: Config) -> Manner:
         query_s=timeouts.query_s,
         mixed_case=resolver.mixed_case,
     )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

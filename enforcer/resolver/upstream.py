@@ -7,11 +7,9 @@ asked is decided here, by ID, name, type and class (RFC 5452 §9.1).
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -501,14 +499,3 @@ def _echoes(response: dns.Response, question: Question) -> bool:
     if response.qname is None:
         return response.rcode == Rcode.FORMERR
     return response.qname == question.qname and response.qtype == question.qtype and response.qclass == question.qclass
-
-
-def nameservers(resolv_conf: str) -> tuple[IPv4Address | IPv6Address, ...]:
-    """The name servers of a resolv.conf(5), in order; what is none is passed over."""
-    found = []
-    for line in resolv_conf.splitlines():
-        match line.split():
-            case ["nameserver", host, *_]:
-                with suppress(ValueError):
-                    found.append(ip_address(host.partition("%")[0]))
-    return tuple(found)

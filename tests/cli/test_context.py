@@ -15,7 +15,7 @@ from enforcer.cli import main
 from enforcer.cli.context import compiled, find_config, lists_of, load_config, look_into, make_demo, policy_of
 from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
 from enforcer.policy.compiled import PolicySettings
-from enforcer.processes.hub import settings_of
+from enforcer.processes.policy import settings_of
 from tests.cli.site import CONFIG, Run, write_config
 from tests.records import NOON_MS, moment
 

@@ -5,7 +5,7 @@ import pytest
 
 from enforcer.gateway import nft
 from enforcer.orders import Orders, encode_orders
-from enforcer.processes.hub import compile_config
+from enforcer.processes.policy import compile_config
 from tests.cli.site import CONFIG, Run, write_config
 from tests.gateway.namespace import alone
 from tests.records import NOON_MS, moment

@@ -14,7 +14,7 @@ from enforcer.orders import Orders, encode_orders
 from enforcer.policy.judge import Policy
 from enforcer.policy.names import parse
 from enforcer.policy.verdict import Client
-from enforcer.processes.hub import compile_config
+from enforcer.processes.policy import compile_config
 from enforcer.wire import dns, dnswrite
 from tests.hub.desk import Desk
 from tests.policy.made import NOW, a_list, a_policy

@@ -20,7 +20,7 @@ from enforcer.errors import Mistakes
 from enforcer.folders import Folders
 from enforcer.orders import Orders, encode_orders
 from enforcer.processes.dns import dns_worker
-from enforcer.processes.hub import compile_config
+from enforcer.processes.policy import compile_config
 from tests.policy.made import NOW, list_text
 from tests.resolver.desk import a_query
 

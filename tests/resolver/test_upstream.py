@@ -18,7 +18,7 @@ from enforcer.counters import UPSTREAM_BUCKETS, Counters, word
 from enforcer.policy.names import parse
 from enforcer.resolver import link as link_module
 from enforcer.resolver import upstream as upstream_module
-from enforcer.resolver.upstream import Answer, Failure, Manner, Question, Upstreams, nameservers
+from enforcer.resolver.upstream import Answer, Failure, Manner, Question, Upstreams
 
 QUESTION = Question(parse("www.ok.test"), 1, 1, do=False, cd=False)
 QUICK = Manner(fastest=False, attempt_s=0.1, query_s=0.6)
@@ -555,15 +555,6 @@ def test_each_query_and_the_time_of_its_answer_is_counted(words: memoryview) -> 
     assert words[word("upstream_queries", "0")] == 2
     first = word("upstream_duration_seconds", "0")
     assert sum(int(words[first + place]) for place in range(len(UPSTREAM_BUCKETS) + 1)) == 1
-
-
-def test_the_name_servers_of_a_resolv_conf_are_read_in_order() -> None:
-    lines = ["# nameserver 192.0.2.9", "search test", "nameserver 192.0.2.1", "nameserver  2001:db8::1 # v6"]
-    assert nameservers("\n".join([*lines, "nameserver x", "nameserver", ""])) == (
-        ip_address("192.0.2.1"),
-        ip_address("2001:db8::1"),
-    )
-    assert nameservers("nameserver fe80::1%eth0") == (ip_address("fe80::1"),)
 
 
 # Letters of random case
