@@ -43,6 +43,7 @@ from enforcer.notify import notify
 from enforcer.orders import Grant, ShownGrant
 from enforcer.pageserver import Only, page_server
 from enforcer.part import Means, Part
+from enforcer.sockets import bound
 
 POLL_S = 0.1
 FOLLOW_S = 5.0  # within which a worker follows new orders, or is taken to be stuck
@@ -489,17 +490,11 @@ class Hub:
         )
 
 
-@contextmanager
-def _listening(endpoint: Endpoint) -> Iterator[socket.socket]:
-    """A bound TCP socket. Raises Unavailable when the address cannot be had."""
-    with socket.socket(socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((str(endpoint.address), endpoint.port))
-        except OSError as error:
-            raise Unavailable(f"metrics.listen: {endpoint} cannot be had ({error.strerror})") from error
-        sock.listen()  # whoever is told that we are ready may ask at once
-        yield sock
+def _listening(endpoint: Endpoint) -> socket.socket:
+    """A TCP socket that listens: whoever is told that we are ready may ask at once. Raises Unavailable."""
+    sock = bound(endpoint, socket.SOCK_STREAM, key="metrics.listen")
+    sock.listen()
+    return sock
 
 
 @contextmanager

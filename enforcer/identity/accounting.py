@@ -11,7 +11,6 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from enforcer.config.identity import Proof, Radius
-from enforcer.config.values import Endpoint
 from enforcer.devices.registry import Waits
 from enforcer.devices.session import Report, Session, State
 from enforcer.devices.sessions import Limits, SessionTable
@@ -28,6 +27,7 @@ from enforcer.identity.radius import (
     read_secret,
 )
 from enforcer.part import Means, Part
+from enforcer.sockets import bound
 from enforcer.wire.radius import RADSEC_SECRET
 
 SNAPSHOT_S = 3600
@@ -248,14 +248,14 @@ class AccountingPart(Part):
             self.take,
             proof_required=radius.message_authenticator is Proof.ALWAYS,
         )
-        udp = None if radius.listen is None else _bound(radius.listen, socket.SOCK_DGRAM)
+        udp = None if radius.listen is None else bound(radius.listen, socket.SOCK_DGRAM, key="identity.radius")
         if udp is not None:
             enlarge(udp)
         if radius.tls is None or radius.certificate is None or radius.key is None or radius.client_ca is None:
             return _Door(feed, udp, None, None, names)
         try:
             context = radsec_context(radius.certificate, radius.key, radius.client_ca)
-            return _Door(feed, udp, _bound(radius.tls, socket.SOCK_STREAM), context, names)
+            return _Door(feed, udp, bound(radius.tls, socket.SOCK_STREAM, key="identity.radius"), context, names)
         except Unavailable:
             if udp is not None:
                 udp.close()
@@ -263,18 +263,3 @@ class AccountingPart(Part):
 
     def _now_ms(self) -> int:
         return int(self._means.clock().timestamp() * 1000)
-
-
-def _bound(endpoint: Endpoint, kind: socket.SocketKind) -> socket.socket:
-    family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
-    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    if kind == socket.SOCK_STREAM:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    try:
-        sock.bind((str(endpoint.address), endpoint.port))
-    except OSError as error:
-        sock.close()
-        raise Unavailable(f"identity.radius: {endpoint} cannot be had ({error.strerror})") from error
-    return sock

@@ -54,7 +54,7 @@ def test_lists_with_mistakes_do_not_start_and_all_of_them_are_listed(own: Servic
 
 def test_an_address_that_somebody_has_is_said_and_not_tried_for_ever(own: Service) -> None:
     with socket.create_server(("127.0.0.1", own.metrics_port)):
-        assert f"127.0.0.1:{own.metrics_port} cannot be had" in own.enforcer("run", status=1)
+        assert f"127.0.0.1:{own.metrics_port}: cannot listen on TCP" in own.enforcer("run", status=1)
     with socket.create_server(("127.0.0.1", own.port)):
         assert f"127.0.0.1:{own.port}: cannot listen on TCP" in own.enforcer("run", status=1)
 

@@ -484,5 +484,5 @@ def test_a_taken_address_for_metrics_is_named(site: Site) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", site.port))
         taken.listen()
-        with pytest.raises(Unavailable, match=rf"metrics.listen: 127.0.0.1:{site.port} cannot be had"):
+        with pytest.raises(Unavailable, match=rf"metrics.listen: 127.0.0.1:{site.port}: cannot listen on TCP"):
             asyncio.run(site.hub().run(lambda: None))
