@@ -17,7 +17,7 @@ from enforcer.cli.bundle import bundle
 from enforcer.cli.context import config_option, json_option, look_into
 from enforcer.cli.export import export
 from enforcer.cli.narrowing import Which, filter_of, narrowed, open_index
-from enforcer.cli.output import canonical, print_facts, print_json, print_table, say, second
+from enforcer.cli.output import canonical, print_facts, print_json, print_table, say, second, some
 from enforcer.cli.reindex import reindex
 from enforcer.cli.retention import hold, purge
 from enforcer.cli.verify import key_, verify
@@ -27,7 +27,7 @@ from enforcer.folders import Folders
 
 _POLL_S = 0.2
 _NEAR_END = 65_536  # octets; many lines
-_COLUMNS = ("time", "device", "service", "part", "name", "rule", "count", "action")
+_COLUMNS = ("time", "device", "service", "part", "layer", "name", "rule", "count", "action")
 
 
 @click.group()
@@ -148,7 +148,8 @@ def _row(attempt: Attempt) -> tuple[str | int | None, ...]:
     block = attempt.block
     device = attempt.owner.device or attempt.client_ip
     shown = block.name or block.dest_ip
-    return second(attempt.time_ms), device, block.service, block.part, shown, block.rule, attempt.count, block.action
+    what = block.service, block.part, block.layer, shown, block.rule
+    return second(attempt.time_ms), device, *what, attempt.count, block.action
 
 
 def _hash(line: Line) -> str:
@@ -193,6 +194,6 @@ def _print_line(line: bytes, as_json: bool) -> None:
     if isinstance(entry, Attempt):
         say("  ".join("-" if cell is None else str(cell) for cell in _row(entry)))
     elif isinstance(entry, Checkpoint):
-        say(f"{second(entry.time_ms)}  checkpoint  {entry.count} lines of {entry.day} signed by {entry.key}")
+        say(f"{second(entry.time_ms)}  checkpoint  {some(entry.count, 'line')} of {entry.day} signed by {entry.key}")
     else:
         say(f"{second(entry.time_ms)}  {entry.event}  {json.dumps(dict(entry.detail))}")

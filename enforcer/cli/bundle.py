@@ -12,7 +12,7 @@ from enforcer.attempts.attempt import moment
 from enforcer.attempts.bundle import Contents, Order, Sources, write_bundle
 from enforcer.cli.asking import operator, record_access
 from enforcer.cli.context import config_option, json_option, look_into
-from enforcer.cli.output import print_json, say
+from enforcer.cli.output import print_json, say, some
 from enforcer.cli.times import moment_option
 from enforcer.control import ask
 from enforcer.errors import Unavailable
@@ -74,7 +74,8 @@ def bundle(
         facts = {name: getattr(contents, name) for name in Contents.__dataclass_fields__}
         print_json(facts)
         return
-    say(f"{out}: {contents.records} records of {contents.attempts} attempts, on {len(contents.days)} days")
+    records, attempts = some(contents.records, "record"), some(contents.attempts, "attempt")
+    say(f"{out}: {records} of {attempts}, on {some(len(contents.days), 'day')}")
     if contents.unproven:
         say(f"{contents.unproven} of them are behind the last signature, and not proven")
     if contents.missing:

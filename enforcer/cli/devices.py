@@ -14,7 +14,7 @@ from enforcer.cli.asking import operator
 from enforcer.cli.attempts import attempt_table
 from enforcer.cli.context import config_option, json_option, look_into
 from enforcer.cli.narrowing import open_index
-from enforcer.cli.output import Value, canonical, print_facts, print_json, print_table, say, second
+from enforcer.cli.output import Value, canonical, print_facts, print_json, print_table, say, second, some
 from enforcer.config.model import Config
 from enforcer.config.values import quoted, short
 from enforcer.control import ask
@@ -73,7 +73,8 @@ def import_(config: Path | None, to: Path | None, dry_run: bool, as_json: bool, 
         if len(rejected) > _REJECTED_SHOWN:
             say(f"left out: {len(rejected) - _REJECTED_SHOWN} more", err=True)
         verb = "would be written" if dry_run else "written"
-        say(f"{len(inventory.devices)} devices with {len(inventory.keys)} identifiers {verb} to {target}")
+        found = f"{some(len(inventory.devices), 'device')} with {some(len(inventory.keys), 'identifier')}"
+        say(f"{found} {verb} to {target}")
     if rejected:
         click.get_current_context().exit(1)
 

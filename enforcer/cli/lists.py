@@ -18,7 +18,7 @@ from enforcer.cli.context import (
     lists_of,
     load_config,
 )
-from enforcer.cli.output import Value, print_json, print_table, say
+from enforcer.cli.output import Value, print_json, print_table, say, some
 from enforcer.cli.signatures import sign_, verify_
 from enforcer.config.model import Config
 from enforcer.errors import Mistake, Mistakes
@@ -196,7 +196,7 @@ def _print_changes(changes: Changes) -> None:
         details = (f"{key} {old or '-'} -> {new or '-'}" for key, (old, new) in _details(before, after).items())
         say(f"changed  {after.id}  {after.file}:{after.line}  {', '.join(details)}")
     for name, (count, now) in changes.third_party.items():
-        say(f"changed  {name}  {count} -> {now} names")
+        say(f"changed  {name}  {count} -> {some(now, 'name')}")
     for change in changes.verdicts:
         say(f"verdict  {_shown(change.destination)}  {change.before.action} -> {change.after.action}")
     if not any((changes.added, changes.removed, changes.changed, changes.third_party, changes.verdicts)):

@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     return text if is_plain(text) else "".join(c if is_plain(c) else f"\\u{ord(c):04x}" for c in text)
 
 
+def some(number: int, noun: str) -> str:
+    """How many there are of what the noun names: `1 file`, `2 files`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def second(ms: int) -> str:
     """A moment to the second, RFC 3339 in UTC."""
     return f"{moment(ms)[:19]}Z"

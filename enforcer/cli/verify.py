@@ -13,7 +13,7 @@ from enforcer.attempts.keys import published, read_key_file
 from enforcer.attempts.log import days
 from enforcer.attempts.verify import Report, verify_log
 from enforcer.cli.context import config_option, json_option, look_into
-from enforcer.cli.output import print_json, say
+from enforcer.cli.output import print_json, say, some
 from enforcer.cli.times import moment_option
 from enforcer.errors import EnforcerError, Unavailable
 from enforcer.folders import Folders
@@ -152,18 +152,20 @@ def _tell(report: Report, *, own_key: bool) -> None:
         say(f"The log is damaged. {report.damage}", err=True)
         say(f"Up to number {report.damage.seq - 1} it is as it was written", err=True)
         return
-    say(f"The log is whole: {report.files} files, numbers {report.first} to {report.seq}, hash {report.hash}")
+    say(f"The log is whole: {some(report.files, 'file')}, numbers {report.first} to {report.seq}, hash {report.hash}")
     if report.signed:
-        rest = f"; {report.unsigned} lines behind that are not signed yet" if report.unsigned else ""
-        say(f"Signed up to number {report.signed} by key {', '.join(report.keys)}, {report.checkpoints} times{rest}")
+        rest = f"; not signed yet: {some(report.unsigned, 'line')} behind it" if report.unsigned else ""
+        keys, times = ", ".join(report.keys), some(report.checkpoints, "time")
+        say(f"Signed up to number {report.signed} by key {keys}, {times}{rest}")
     else:
         say("None of it is signed")
     if report.witnessed:
-        say(f"It contains the {report.witnessed} checkpoints that were kept elsewhere")
+        say(f"It contains the {some(report.witnessed, 'checkpoint')} kept elsewhere")
     if report.signed and not own_key:
         say("The key was found beside the log: name the one that you keep with --key to know whose it is")
     if report.purged:
-        say(f"Purged, with the hub's signature: {len(report.purged)} days, {report.purged[0]} to {report.purged[-1]}")
+        days = some(len(report.purged), "day")
+        say(f"Purged, with the hub's signature: {days}, {report.purged[0]} to {report.purged[-1]}")
     if report.declared:
         events = ", ".join(f"{count} {event}" for event, count in sorted(report.declared.items()))
-        say(f"The log itself says what it lacks: {report.lost} attempts that were blocked and not kept ({events})")
+        say(f"The log itself says what it lacks: {some(report.lost, 'attempt')} blocked and not kept ({events})")

@@ -27,9 +27,9 @@ def lines_of(folders: Folders) -> list[str]:
 
 def test_the_newest_attempts_come_first(run: Run, recorded: Folders) -> None:
     rows = [line.split() for line in run("attempts", "list").stdout.splitlines()]
-    assert rows[0] == ["time", "device", "service", "part", "name", "rule", "count", "action", "id"]
-    assert [row[:8] for row in rows[1:]] == [
-        [f"2026-11-23T12:0{minute}:00Z", device, service, part, name, rule, count, action]
+    assert rows[0] == ["time", "device", "service", "part", "layer", "name", "rule", "count", "action", "id"]
+    assert [row[:9] for row in rows[1:]] == [
+        [f"2026-11-23T12:0{minute}:00Z", device, service, part, "dns", name, rule, count, action]
         for minute, device, service, part, name, rule, count, action in [
             (4, "10.20.0.99", "chat", "messaging", "a.chat.test", "chat/suffix/chat.test", "1", "observed"),
             (3, "dev-2", "talk", "site", "www.talk.test", "talk/suffix/talk.test", "1", "blocked"),
@@ -140,7 +140,7 @@ def test_tail_prints_the_last_lines_events_too(run: Run, recorded: Folders) -> N
     assert run("attempts", "tail", "--json", "-n", "2").stdout.splitlines() == lines_of(recorded)[-2:]
     first, second, *_ = run("attempts", "tail").stdout.splitlines()
     assert first == '2026-11-23T12:00:00Z  start  {"version": "0.1.0"}'
-    expected = "2026-11-23T12:01:00Z  dev-1  chat  messaging  a.chat.test  chat/suffix/chat.test  1  blocked"
+    expected = "2026-11-23T12:01:00Z  dev-1  chat  messaging  dns  a.chat.test  chat/suffix/chat.test  1  blocked"
     assert second == expected
 
 

@@ -42,7 +42,7 @@ def hub(desk: Desk) -> Iterator[Desk]:
 def test_a_bundle_is_signed_recorded_and_can_be_checked_elsewhere(run: Run, hub: Desk, site: Path) -> None:
     result = run("attempts", "bundle", "--device", "dev-1", "--since", "2026-11-23", *REASON, "case.zip")
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[0] == "case.zip: 1 records of 1 attempts, on 1 days"
+    assert result.stdout.splitlines()[0] == "case.zip: 1 record of 1 attempt, on 1 day"
     assert hub.events("access") == [
         {
             "look": "bundle",

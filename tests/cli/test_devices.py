@@ -73,7 +73,7 @@ def test_an_export_is_imported_without_what_nobody_needs(run: Run, site: Path) -
     assert result.stderr == (
         "left out: intune.csv:3: its imei cannot be right; write 15 digits, in a cell formatted as text\n"
     )
-    assert result.stdout == f"1 devices with 3 identifiers written to {site}/devices.csv\n"
+    assert result.stdout == f"1 device with 3 identifiers written to {site}/devices.csv\n"
     assert (site / "devices.csv").read_text() == (
         "id,group,imei,imsi,msisdn,mac,token,certificate,wireguard,edns\n"
         "dev-a,Field-Ops,00101501234567,,+16135550123,0010a42319c0,,,,\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.cli.output import print_facts, print_json, print_table, printable, say, second
+from enforcer.cli.output import print_facts, print_json, print_table, printable, say, second, some
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,7 @@ def test_a_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_moments_are_in_utc_and_to_the_second() -> None:
     assert second(1_795_435_200_999) == "2026-11-23T12:00:00Z"
+
+
+def test_one_is_not_several() -> None:
+    assert [some(number, "file") for number in (0, 1, 2)] == ["0 files", "1 file", "2 files"]

@@ -43,7 +43,7 @@ def test_days_are_deleted_by_whom_and_why(run: Run, desk: Desk) -> None:
     assert (event["who"], event["reason"]) == ("alice", "end of the pilot")
     whole(desk.folders.log)
     verified = run("attempts", "verify")
-    assert "Purged, with the hub's signature: 1 days, 2026-11-23 to 2026-11-23" in verified.stdout
+    assert "Purged, with the hub's signature: 1 day, 2026-11-23 to 2026-11-23" in verified.stdout
     again = run("attempts", "purge", "--before", "2026-11-24", "--reason", "again")
     assert again.stdout == "There is no day before that\n"
 

@@ -56,7 +56,7 @@ def attempt_numbers(lines: list[bytes]) -> list[int]:
 
 def test_a_copied_folder_verifies_without_the_service(stopped: Service, copy: tuple[Path, Path]) -> None:
     text = verify(stopped, copy, 0)
-    assert "The log is whole: 1 files, numbers 1 to " in text
+    assert "The log is whole: 1 file, numbers 1 to " in text
     assert "not signed yet" not in text  # a stop is signed
 
 
