@@ -38,15 +38,22 @@ class _Beneath(ctypes.Structure):
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def keep_out(folders: Iterable[Path], replaced: Iterable[Path] = ()) -> None:
+def keep_out(
+    folders: Iterable[Path],
+    replaced: Iterable[Path] = (),
+    *,
+    read_only: Iterable[Path] = (),
+    but: Iterable[Path] = (),
+) -> None:
     """Make this thread, and every thread and process that it starts, unable to read or change what is in the folders.
 
-    It cannot be undone. replaced: files that are read again when somebody puts others in their place. Raises
-    Unavailable where the kernel has no Landlock, and where such a file lies on the way to a folder: then nothing has
-    changed.
+    It cannot be undone. read_only: folders that can be read and not changed, but for `but`, what lies in them and may.
+    replaced: files that are made, or read again when somebody puts others in their place. Raises Unavailable where the
+    kernel has no Landlock, and where such a file lies on the way to a folder: then nothing has changed.
     """
     hidden = [folder.resolve() for folder in folders]
-    way = {parent for folder in hidden for parent in folder.parents}
+    fixed = [folder.resolve() for folder in read_only]
+    way = {parent for folder in (*hidden, *fixed) for parent in folder.parents}
     for path in replaced:
         if path.resolve().parent in way:
             raise Unavailable(f"{path}: lies beside the data; put it into a folder of its own")
@@ -60,8 +67,11 @@ def keep_out(folders: Iterable[Path], replaced: Iterable[Path] = ()) -> None:
     try:
         for parent in way:
             for entry in os.scandir(parent):
-                if Path(entry.path) not in way and Path(entry.path) not in hidden:
-                    _allow(ruleset, entry.path, every, on_file)
+                path = Path(entry.path)
+                if path not in way and path not in hidden:
+                    _allow(ruleset, path, _READ_FILE | _READ_DIR if path in fixed else every, on_file)
+        for path in but:
+            _allow(ruleset, path.resolve(), every, on_file)
         if _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
             raise Unavailable(f"the kernel refuses ({os.strerror(ctypes.get_errno())})")
         _called(_RESTRICT_SELF, ruleset, 0)
@@ -69,8 +79,8 @@ def keep_out(folders: Iterable[Path], replaced: Iterable[Path] = ()) -> None:
         os.close(ruleset)
 
 
-def _allow(ruleset: int, path: str, every: int, on_file: int) -> None:
-    """Everything at a path and beneath. A link is passed over: what it leads to has a place of its own."""
+def _allow(ruleset: int, path: Path, rights: int, on_file: int) -> None:
+    """Rights at a path and beneath. A link is passed over: what it leads to has a place of its own."""
     try:
         fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:  # gone meanwhile, or not ours to see
@@ -78,7 +88,7 @@ def _allow(ruleset: int, path: str, every: int, on_file: int) -> None:
     try:
         kind = stat.S_IFMT(os.fstat(fd).st_mode)
         if kind != stat.S_IFLNK:
-            rule = _Beneath(every if kind == stat.S_IFDIR else on_file, fd)
+            rule = _Beneath(rights if kind == stat.S_IFDIR else rights & on_file, fd)
             _called(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
         os.close(fd)

@@ -91,6 +91,11 @@ class Folders:
         return self.run / "sinks"
 
     @property
+    def sinks_lock(self) -> Path:
+        """Held by the one process that feeds the sinks."""
+        return self.run / "sinks.lock"
+
+    @property
     def orders(self) -> Path:
         """What the hub tells the workers."""
         return self.run / "orders"

@@ -87,3 +87,45 @@ def test_a_kernel_without_landlock_is_said(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("enforcer.confine._CREATE_RULESET", 99_999)  # no such call: ENOSYS, as in an older kernel
     with pytest.raises(Unavailable, match="no Landlock"):
         keep_out([folder / "data/keys"])
+
+
+TRY_READ_ONLY = """
+import sys
+from pathlib import Path
+from enforcer.confine import keep_out
+
+folder = Path(sys.argv[1])
+keep_out([folder / "data/keys"], read_only=[folder / "data/log", folder / "data/run"], but=[folder / "data/run/status"])
+
+def tried(what):
+    try:
+        return what()
+    except PermissionError:
+        return "refused"
+
+print({
+    "key": tried((folder / "data/keys/key").read_text),
+    "read": tried((folder / "data/log/day").read_text),
+    "list": tried(lambda: [path.name for path in (folder / "data/log").iterdir()]),
+    "append": tried(lambda: (folder / "data/log/day").open("a")),
+    "remove": tried((folder / "data/log/day").unlink),
+    "make": tried((folder / "data/log/other").touch),
+    "orders": tried(lambda: (folder / "data/run/orders").write_text("new")),
+    "status": tried(lambda: (folder / "data/run/status/new").write_text("new")),
+})
+"""
+
+
+def test_what_is_read_only_can_be_read_and_not_changed_but_for_what_may(folder: Path) -> None:
+    tools.need_landlock()
+    (folder / "data/run/status").mkdir()
+    (folder / "data/log/day").write_text("lines")
+    run = subprocess.run(
+        [sys.executable, "-c", TRY_READ_ONLY, folder], capture_output=True, text=True, check=True, cwd=tools.ROOT
+    )
+    assert eval(run.stdout) == {
+        **dict.fromkeys(("key", "append", "remove", "make", "orders"), "refused"),
+        "read": "lines",
+        "list": ["day"],
+        "status": 3,
+    }

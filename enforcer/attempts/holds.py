@@ -13,12 +13,13 @@ from pathlib import Path
 
 from enforcer.attempts.attempt import milliseconds, moment
 from enforcer.attempts.durable import replace_file
+from enforcer.attempts.log import sync_folder
 from enforcer.attempts.proofs import Extract, Whose
 from enforcer.errors import Corrupt, Malformed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DAY_MS = 86_400_000
-_FILE = "hold.json"
+_FILE, _PREPARED = "hold.json", "prepared.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,12 @@ def hold_of(values: Mapping[str, object]) -> Hold:
 
 def load_holds(folder: Path) -> tuple[Hold, ...]:
     """All holds that are in force, by name. Raises Corrupt: nothing may be deleted while one cannot be read."""
+    return _load(folder, _FILE)
+
+
+def _load(folder: Path, name: str) -> tuple[Hold, ...]:
     found = []
-    for path in sorted(folder.glob(f"*/{_FILE}")):
+    for path in sorted(folder.glob(f"*/{name}")):
         try:
             found.append(hold_of(json.loads(path.read_bytes())))
         except (OSError, ValueError, TypeError, Malformed) as error:
@@ -97,13 +102,33 @@ def load_holds(folder: Path) -> tuple[Hold, ...]:
     return tuple(found)
 
 
-def place(folder: Path, hold: Hold) -> None:
-    """Put a hold on the disk. Raises OSError, and Malformed when there is one of this name."""
+def prepare(folder: Path, hold: Hold) -> None:
+    """Put a hold on the disk that is not in force yet: first the log must say that it is.
+
+    Raises OSError, and Malformed when there is one of this name.
+    """
     own = folder / hold.name
-    if (own / _FILE).exists():
+    if (own / _FILE).exists() or (own / _PREPARED).exists():
         raise Malformed(f'there is a hold "{hold.name}"; choose another name')
     own.mkdir(parents=True, exist_ok=True, mode=0o700)
-    replace_file(own / _FILE, json.dumps(hold.detail(), indent=1).encode("ascii"))
+    replace_file(own / _PREPARED, json.dumps(hold.detail(), indent=1).encode("ascii"))
+
+
+def prepared(folder: Path) -> tuple[Hold, ...]:
+    """Holds that were prepared and not placed, because the hub was killed in between. Raises Corrupt."""
+    return _load(folder, _PREPARED)
+
+
+def place(folder: Path, hold: Hold) -> None:
+    """Put a prepared hold in force. Raises OSError."""
+    own = folder / hold.name
+    (own / _PREPARED).rename(own / _FILE)
+    sync_folder(own)
+
+
+def withdraw(folder: Path, hold: Hold) -> None:
+    """Remove a hold that was prepared only. Raises OSError."""
+    (folder / hold.name / _PREPARED).unlink()
 
 
 def release(folder: Path, name: str) -> None:

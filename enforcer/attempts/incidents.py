@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from enforcer.attempts.attempt import moment
 from enforcer.attempts.index import EVERYTHING, Filter, Fold, Index, Mark, Review, Seen, Subject
 from enforcer.policy.verdict import Layer
 
@@ -82,6 +83,34 @@ def incident(index: Index, subject: Subject, service: str) -> Incident | None:
     """One incident, or None where there is no attempt. Raises Unavailable."""
     found = incidents(index, replace(_of(subject), service=service), limit=1)
     return found[0] if found else None
+
+
+def plain_incident(each: Incident) -> dict[str, object]:
+    """An incident as plain JSON values, as commands print it and the console's API gives it (its `openapi.yaml`)."""
+    mark = each.mark
+    return {
+        "device": each.subject.device,
+        "realm": each.subject.realm,
+        "client_ip": each.subject.client_ip,
+        "group": each.group,
+        "service": each.service,
+        "first": moment(each.first_ms),
+        "last": moment(each.last_ms),
+        "attempts": each.attempts,
+        "records": each.lines,
+        "strength": each.strength,
+        "layers": dict(each.by_layer),
+        "parts": dict(each.by_part),
+        "evidence": dict(each.by_evidence),
+        "actions": dict(each.by_action),
+        "direct": each.direct,
+        "bypass": each.bypass,
+        "state": each.state.value,
+        "note": None if mark is None else mark.note,
+        "marked_by": None if mark is None else mark.who,
+        "marked": None if mark is None else moment(mark.time_ms),
+        "seen_since_mark": each.seen_since_mark,
+    }
 
 
 def unexplained(timeline: Iterable[Seen]) -> int:

@@ -8,6 +8,7 @@ what is on the disk (`synced`). With a notary, signed checkpoints are lines of t
 import os
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -39,6 +40,16 @@ class Cursor:
 BEGIN = Cursor("", 0, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """What is on its way to the disk: so many batches, up to a size of the file and a line's number."""
+
+    done: Future[None]
+    batches: int
+    size: int
+    seq: int
+
+
 class DayLog:
     """The writing end. One process at a time: the hub's lock sees to that.
 
@@ -48,8 +59,11 @@ class DayLog:
     unsigned: lines of the newest file behind it.
     """
 
-    def __init__(self, folder: Path, notary: Notary | None = None) -> None:
-        """Open the newest day's file, and cut off what a kill or a power cut tore. notary: None signs nothing."""
+    def __init__(self, folder: Path, notary: Notary | None = None, disk: Executor | None = None) -> None:
+        """Open the newest day's file, and cut off what a kill or a power cut tore.
+
+        notary: None signs nothing. disk: what waits for the disk in `flush`; None for the caller's own thread.
+        """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self.seq, self.head, self.logged_ms, self.cut = 0, GENESIS, 0, 0
@@ -62,6 +76,8 @@ class DayLog:
         self._size = self._synced_size = 0
         self._torn = self._in_doubt = False
         self._unsynced: list[bytes] = []
+        self._disk = disk
+        self._flight: _Flight | None = None
         last = self._recover()
         if last is not None:
             line = parse_line(last)
@@ -140,6 +156,7 @@ class DayLog:
         After a failed fdatasync the kernel may have thrown the pages away and say yes the next time, so the lines
         since the last success are written again.
         """
+        self._land()
         if not self._unsynced:
             return
         try:
@@ -151,9 +168,44 @@ class DayLog:
             self._in_doubt = True
             raise
         self._in_doubt = False
-        self._unsynced.clear()
-        self._synced_size = self._size
-        self.synced = Cursor(self._day, self._size, self.seq)
+        self._count_synced(len(self._unsynced), self._size, self.seq)
+
+    def flush(self) -> bool:
+        """`sync` for who must not wait: the disk is waited for elsewhere, and True says that it has everything.
+
+        What was written before the first call that says False is on the disk when a later one says True; lines may be
+        written meanwhile. Raises OSError as `sync` does.
+        """
+        if self._disk is None or self._in_doubt:
+            self.sync()
+            return True
+        if self._flight is not None:
+            if not self._flight.done.done():
+                return False
+            self._land()
+            return True
+        if not self._unsynced:
+            return True
+        done = self._disk.submit(os.fdatasync, self._fd)
+        self._flight = _Flight(done, len(self._unsynced), self._size, self.seq)
+        return False
+
+    def _land(self) -> None:
+        """Take in what a flush came to; waits for it. Raises OSError as `sync` does."""
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return
+        try:
+            flight.done.result()
+        except OSError:
+            self._in_doubt = True
+            raise
+        self._count_synced(flight.batches, flight.size, flight.seq)
+
+    def _count_synced(self, batches: int, size: int, seq: int) -> None:
+        del self._unsynced[:batches]
+        self._synced_size = size
+        self.synced = Cursor(self._day, size, seq)
 
     def close(self) -> None:
         """Sync and let go of the file. Raises OSError as `sync` does."""

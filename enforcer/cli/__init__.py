@@ -103,6 +103,9 @@ def main() -> None:
     """Keep banned applications off the networks of managed devices, and prove it.
 
     Every command explains itself, with an example: enforcer check --help
+
+    Exit status: 0 done; 1 it could not be done, or what a command looks for is there, as its help says; 2 what somebody
+    wrote is wrong or missing: arguments, the configuration, lists.
     """
 
 

@@ -18,6 +18,7 @@ from enforcer.identity.inventory import inventory_of
 from enforcer.policy.selftest import self_test
 from enforcer.processes.clock import utc_now
 from enforcer.processes.policy import settings_of
+from enforcer.processes.sinks import unfit
 
 
 @click.group()
@@ -58,13 +59,13 @@ def check(config: Path | None, as_json: bool) -> None:
         mistakes += error.mistakes
     if mistakes or lists is None:
         raise Mistakes(mistakes)
+    warnings = [str(warning) for warning in (*lists.warnings, *inventory.rejected, *unfit(loaded))]
     devices = len(inventory.devices)
     count = len(lists.own) + len(lists.third_party)
     if as_json:
-        warnings = [str(warning) for warning in (*lists.warnings, *inventory.rejected)]
         print_json({"node": loaded.node, "lists": count, "rules": rules, "devices": devices, "warnings": warnings})
         return
-    for warning in (*lists.warnings, *inventory.rejected):
+    for warning in warnings:
         say(f"warning: {warning}", err=True)
     say(f"{path}: this would start: node {loaded.node}, {count} lists with {rules} rules, {devices} devices")
 

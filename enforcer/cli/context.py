@@ -14,7 +14,7 @@ from enforcer.blocklists import Lists, read_signers, shipped, shipped_folder
 from enforcer.blocklists import load as load_lists
 from enforcer.config.load import load
 from enforcer.config.model import Config
-from enforcer.errors import Unavailable
+from enforcer.errors import Mistake, Mistakes, Unavailable
 from enforcer.policy.compiled import PolicySettings, compile_policy
 from enforcer.policy.judge import Policy
 from enforcer.policy.lists import BlockList
@@ -56,14 +56,17 @@ def find_config(given: Path | None) -> Path | None:
 
 
 def load_config(given: Path | None, *, files: bool = True) -> tuple[Path, Config]:
-    """The configuration that is meant, loaded. Raises Mistakes, and Unavailable when there is none.
+    """The configuration that is meant, loaded. Raises Mistakes, also when there is none or it cannot be read.
 
     files: False where the files that it names are not read, so that they need not be there.
     """
     path = find_config(given)
     if path is None:
-        raise Unavailable(f"no configuration: neither ./{HERE} nor {SYSTEM} is there; name one with --config")
-    return path, load(path, shipped, files=files)
+        raise Mistakes([Mistake(str(HERE), None, f"not here, and neither is {SYSTEM}; name one with --config")])
+    try:
+        return path, load(path, shipped, files=files)
+    except Unavailable as error:
+        raise Mistakes([Mistake(str(path), None, str(error).removeprefix(f"{path}: "))]) from error
 
 
 def look_into(given: Path | None) -> Config:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from enforcer.attempts.attempt import moment
-from enforcer.attempts.incidents import Incident, incident, incidents
+from enforcer.attempts.incidents import Incident, incident, incidents, plain_incident
 from enforcer.attempts.index import EVERYTHING, Review, Subject
 from enforcer.cli.asking import operator
 from enforcer.cli.context import config_option, json_option, look_into
@@ -96,7 +95,7 @@ def list_(
         found = incidents(index, which, [Review(state) for state in states], limit)
     if as_json:
         for each in found:
-            print_json(_object(each))
+            print_json(plain_incident(each))
     else:
         print_table(_COLUMNS, [_row(each) for each in found])
 
@@ -118,7 +117,7 @@ def show(config: Path | None, who: Subject, service: str, as_json: bool) -> None
     if found is None:
         raise EnforcerError(f"{quoted(_name(who))} has no attempt at {quoted(service)} in the index")
     if as_json:
-        print_json(_object(found))
+        print_json(plain_incident(found))
         return
     facts: dict[str, str | int | None] = {
         "who": _name(found.subject),
@@ -187,30 +186,3 @@ def _row(each: Incident) -> tuple[str | int, ...]:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{key} {count}" for key, count in counts.items())
-
-
-def _object(each: Incident) -> dict[str, object]:
-    mark = each.mark
-    return {
-        "device": each.subject.device,
-        "realm": each.subject.realm,
-        "client_ip": each.subject.client_ip,
-        "group": each.group,
-        "service": each.service,
-        "evidence": each.strength,
-        "first": moment(each.first_ms),
-        "last": moment(each.last_ms),
-        "attempts": each.attempts,
-        "lines": each.lines,
-        "by_layer": each.by_layer,
-        "by_part": each.by_part,
-        "by_action": each.by_action,
-        "by_evidence": each.by_evidence,
-        "direct": each.direct,
-        "bypass": each.bypass,
-        "state": each.state.value,
-        "note": None if mark is None else mark.note,
-        "marked_by": None if mark is None else mark.who,
-        "marked": None if mark is None else moment(mark.time_ms),
-        "seen_since_mark": each.seen_since_mark,
-    }

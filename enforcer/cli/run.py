@@ -93,11 +93,13 @@ def sinks(config: Path | None, worker: int) -> None:  # noqa: ARG001 (the superv
 
     Example: enforcer sinks
     """
-    from enforcer.processes.sinks import Sinks  # noqa: PLC0415 (slow to load; other commands need not wait)
+    from enforcer.processes.confined import confine_sinks  # noqa: PLC0415 (slow to load; other commands need not wait)
+    from enforcer.processes.sinks import Sinks  # noqa: PLC0415
 
     log_to_stderr()
     end_with_supervisor()
     _, loaded = load_config(config, files=False)
+    confine_sinks(loaded)
     asyncio.run(Sinks(loaded).run(lambda: notify("READY=1")))
 
 

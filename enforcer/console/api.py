@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from enforcer import __version__
 from enforcer.attempts.attempt import Attempt, Event
-from enforcer.attempts.incidents import incident, incidents
+from enforcer.attempts.incidents import incident, incidents, plain_incident
 from enforcer.attempts.index import By, Filter, Place
 from enforcer.console import export
 from enforcer.console.access import Visitor
@@ -27,7 +27,7 @@ from enforcer.console.pages import health as health_page
 from enforcer.console.pages import incidents as incidents_page
 from enforcer.console.pages import policy as policy_page
 from enforcer.console.pages.common import standing
-from enforcer.console.plain import plain_event, plain_incident, plain_record
+from enforcer.console.plain import plain_event, plain_record
 from enforcer.console.roles import Right, Via
 from enforcer.console.routes import answered, ask_of
 from enforcer.console.site import Ask, Missing, Site

@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 from starlette.responses import Response, StreamingResponse
 
 from enforcer.attempts.attempt import ATTEMPT_KEYS, Attempt, Event, Line
-from enforcer.attempts.incidents import incidents
+from enforcer.attempts.incidents import incidents, plain_incident
 from enforcer.attempts.index import Filter, Index, Place
 from enforcer.console.asked import Wrong, read_filter
 from enforcer.console.pages.attempts import SINCE
 from enforcer.console.pages.incidents import SINCE as INCIDENTS_SINCE
 from enforcer.console.pages.incidents import states_of
 from enforcer.console.pages.journal import SINCE as JOURNAL_SINCE
-from enforcer.console.plain import plain_event, plain_incident, plain_record
+from enforcer.console.plain import plain_event, plain_record
 from enforcer.console.site import Ask
 
 MOST = 100_000
@@ -28,7 +28,8 @@ _ATTEMPT_COLUMNS = tuple(key for key in ATTEMPT_KEYS if key not in {"v", "type",
 _EVENT_COLUMNS = ("id", "seq", "time", "node", "event", "detail")
 _INCIDENT_COLUMNS = (
     *("device", "realm", "client_ip", "group", "service", "first", "last", "attempts", "records"),
-    *("layers", "parts", "evidence", "direct", "bypass", "state", "note", "marked_by", "marked"),
+    *("strength", "layers", "parts", "evidence", "actions", "direct", "bypass"),
+    *("state", "note", "marked_by", "marked", "seen_since_mark"),
 )
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -105,6 +106,7 @@ class Hub:
         self._stopping = asyncio.Event()
         self._refused: str | None = None
         self._spared: Spared | None = None
+        self._disk = ThreadPoolExecutor(1, "disk")  # a disk may take seconds, and devices' sessions come meanwhile
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Record until SIGTERM or SIGINT; SIGHUP reloads. ready: called when the hub answers.
@@ -209,7 +211,7 @@ class Hub:
     def _open(self) -> None:
         now, config, folders = self._clock(), self.config, self._folders
         notary = open_notary(config.node, config.attempts.signing_key or folders.signing_key)
-        self._log = DayLog(folders.log, notary)
+        self._log = DayLog(folders.log, notary, self._disk)
         publish(notary, folders.log)
         self._registry = Registry(self._loaded.inventory)
         self._recorder = Recorder(
@@ -277,6 +279,7 @@ class Hub:
             self._log.close()
         except OSError as error:
             _log.error("log event=close_failed error=%s", error.strerror)
+        self._disk.shutdown()
         _log.info("hub event=stopped log_sequence=%d", self._log.seq)
 
     async def _record(self) -> None:

@@ -163,8 +163,8 @@ class Recorder:
     def close(self, now_ms: int, now: datetime) -> None:
         """Write and sync what is planned, and let go of the spool. What cannot be written now is in the spool still."""
         self._write(now_ms, now)
-        self._synced_ms = now_ms - self._fsync_ms
-        self._sync(now_ms)
+        with suppress(OSError):
+            self.log.sync()
         for source in self._sources.values():
             source.segment.close()
         self._sources.clear()
@@ -518,12 +518,11 @@ class Recorder:
         if 0 <= now_ms - self._synced_ms < self._fsync_ms:
             return
         try:
-            self.log.sync()
+            if self.log.flush():
+                self.trouble = None
+                self._synced_ms = now_ms
         except OSError as error:
             self._fail(error, now_ms)
-        else:
-            self.trouble = None
-            self._synced_ms = now_ms
 
     def _delete(self, now_ms: int) -> None:
         """Delete the segments whose lines are all on the disk, and only then forget their marks."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from enforcer.attempts.attempt import Closes, Event, milliseconds, moment
 from enforcer.attempts.durable import replace_file
-from enforcer.attempts.holds import hold_of, keep, load_holds, place, release
+from enforcer.attempts.holds import Hold, hold_of, keep, load_holds, place, prepare, prepared, release, withdraw
 from enforcer.attempts.log import Cursor, days, lines_backwards, sync_folder
 from enforcer.attempts.proofs import checkpoint_of, extract
 from enforcer.attempts.purged import purge_statement, purged_path
@@ -117,10 +118,12 @@ class Retention(Part):
         await self._purge(due, who="retention", reason=f"older than {self._days} days", command=False)
 
     async def _purge(self, before: date, *, who: str, reason: str, command: bool) -> list[Verdict]:
-        """Delete every day before a date that nothing keeps."""
+        """Delete every day before a date that nothing keeps; what a killed hub had prepared to hold is held first."""
+        for hold in prepared(self._means.folders.holds):
+            self._place(hold)
         verdicts = []
         for path in self._before(before):
-            verdict = self._judge(path, before)
+            verdict = await asyncio.to_thread(self._judge, path, before)
             verdicts.append(verdict)
             if verdict.kept is None:
                 await self._delete(path, verdict, who, reason)
@@ -219,13 +222,28 @@ class Retention(Part):
             text_of(request, key)
         placed = moment(int(self._means.clock().timestamp() * 1000))
         hold = hold_of({"device": None, "since": None, "until": None, **request, "placed": placed})
-        try:
-            async with self._busy:
-                place(self._means.folders.holds, hold)
-                self._tell("hold", {"state": "placed", **hold.detail()})
-        except OSError as error:
-            raise Unavailable(f"the hold cannot be placed: {error.strerror}") from error
+        folder = self._means.folders.holds
+        async with self._busy:
+            try:
+                prepare(folder, hold)
+                self._place(hold)
+            except OSError as error:
+                raise Unavailable(f"the hold cannot be placed: {error.strerror}") from error
         return hold.detail()
+
+    def _place(self, hold: Hold) -> None:
+        """First the event, then the hold: killed in between, the next start does both, and the event is there twice.
+
+        Raises OSError; without its event the hold is withdrawn.
+        """
+        folder = self._means.folders.holds
+        try:
+            self._tell("hold", {"state": "placed", **hold.detail()})
+        except OSError:
+            with suppress(OSError):
+                withdraw(folder, hold)
+            raise
+        place(folder, hold)
 
     async def _op_release(self, request: Request) -> Answer:
         name, who, reason = (text_of(request, key)[:200] for key in ("name", "who", "reason"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -155,7 +156,7 @@ class RosterPart(Part):
             inventory = await asyncio.to_thread(inventory_of, self._config)
         except EnforcerError as error:
             self._trouble = str(error.mistakes[0] if isinstance(error, Mistakes) else error)
-            _log.error("inventory event=refused kept=old error=%s", self._trouble)
+            _log.error("inventory event=refused kept=old error=%s", _without_values(self._trouble))
             return
         self._trouble = None
         self._registry.use(inventory)
@@ -338,6 +339,11 @@ class RosterPart(Part):
 
     def _now_ms(self) -> int:
         return _ms(self._means.clock())
+
+
+def _without_values(mistake: str) -> str:
+    """Its file, its line and its kind: what is in quotes may be a device's number."""
+    return re.sub('".*"', '"…"', mistake, flags=re.DOTALL)
 
 
 def _stamp(path: Path | None) -> tuple[int, int, int] | None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from enforcer.config.model import Config
@@ -43,6 +44,37 @@ def confine_console(config: Config) -> None:
     _confine(needed, (*_secrets(config), folders.proxy_ca), filter(None, files), _PORTS)
 
 
+def confine_sinks(config: Config) -> None:
+    """What sends copies reads the log, and changes its cursors, its status and its files; of the rest it sees nothing.
+
+    Call it before any thread begins.
+    """
+    folders, sinks = Folders(config.data_dir), config.attempts.sinks
+    files = [file for sink in sinks for file in (sink.ca, sink.certificate, sink.key, sink.secret_file, sink.path)]
+    with suppress(OSError):  # then each sink whose folder is missing says so itself
+        folders.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folders.sinks_lock.touch(mode=0o600)
+        for sink in sinks:
+            if sink.path is not None:
+                sink.path.parent.mkdir(parents=True, exist_ok=True)
+    _confine(
+        (folders.log, folders.sinks, folders.sink_status),
+        (
+            *_secrets(config),
+            folders.index,
+            folders.holds,
+            folders.spool,
+            folders.policy,
+            folders.console,
+            folders.proxy_ca,
+        ),
+        filter(None, files),
+        (),
+        read_only=(folders.log, folders.run),
+        but=(folders.sink_status, folders.sinks_lock),
+    )
+
+
 def _secrets(config: Config) -> tuple[Path, ...]:
     """Those of `data_dir`, and the key that signs the log where it lies elsewhere."""
     own = config.attempts.signing_key
@@ -50,13 +82,19 @@ def _secrets(config: Config) -> tuple[Path, ...]:
 
 
 def _confine(
-    needed: Iterable[Path], hidden: Iterable[Path], replaced: Iterable[Path], kept: Iterable[Capability]
+    needed: Iterable[Path],
+    hidden: Iterable[Path],
+    replaced: Iterable[Path],
+    kept: Iterable[Capability],
+    *,
+    read_only: Iterable[Path] = (),
+    but: Iterable[Path] = (),
 ) -> None:
     for folder in needed:  # what is made in data_dir later is out of reach too
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         keep_only(kept)
-        keep_out(hidden, replaced)
+        keep_out(hidden, replaced, read_only=read_only, but=but)
     except Unavailable as error:
         _log.warning("process event=not_confined reason=%s", error)
 

@@ -7,6 +7,7 @@ from enforcer.config.load import load
 from enforcer.gateway.part import GatewayPart
 from enforcer.hub.access import AccessLog
 from enforcer.hub.checkpoints import Checkpoints
+from enforcer.hub.clocks import ClockWatch
 from enforcer.hub.hub import Hub, Inputs
 from enforcer.hub.marks import Marks
 from enforcer.hub.probes import Probes
@@ -19,7 +20,7 @@ from enforcer.identity.roster import RosterPart
 from enforcer.identity.shared import SharedPart
 from enforcer.identity.sources import SourcesPart
 from enforcer.part import Means, Part
-from enforcer.processes.clock import utc_now
+from enforcer.processes.clock import CLOCK, utc_now
 from enforcer.processes.policy import compile_config
 
 
@@ -51,6 +52,7 @@ def parts_of(means: Means) -> tuple[Part, ...]:
     sinks = SinkWatch(means)
     return (
         *known,
+        ClockWatch(means, CLOCK.steady),
         Checkpoints(means),
         AccessLog(means),
         Marks(means),

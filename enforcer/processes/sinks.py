@@ -30,7 +30,7 @@ from enforcer.notify import notify
 from enforcer.processes.clock import CLOCK, wall_ms
 
 EACH_S = 1.0  # how often progress is told, and the configuration looked at
-STOP_S = 5.0  # a sink in mid-batch may take so long to stop
+STOP_S = 5.0  # sinks in mid-batch may take so long to stop, all together
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Sinks:
         for folder in (folders.run, folders.sinks, folders.sink_status):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         stop = asyncio.Event()
-        with _alone(folders.run / "sinks.lock"):
+        with _alone(folders.sinks_lock):
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
             self._apply(self._config)
@@ -85,9 +85,14 @@ class Sinks:
 
     def _start(self, sink: Sink) -> _Running:
         course = Course(sink.label, sink.form, sink.batch, sink.begin is Begin.NOW, sink.retry_max_s)
-        receiver = receiver_of(sink, self._config.node)
-        folders = self._folders
-        follow = Follow(course, receiver, log=folders.log, marks=folders.sinks, steady=CLOCK.steady)
+        folders, node = self._folders, self._config.node
+        follow = Follow(
+            course,
+            lambda: receiver_of(sink, node),
+            log=folders.log,
+            marks=folders.sinks,
+            steady=CLOCK.steady,
+        )
         stop = Event()
         # A daemon: a receiver that hangs must not keep the process from ending.
         thread = Thread(target=follow.run, args=(stop,), name=f"sink-{sink.label}", daemon=True)
@@ -99,8 +104,9 @@ class Sinks:
         ending = [self._running.pop(name) for name in names]
         for running in ending:
             running.stop.set()
+        until = CLOCK.steady() + STOP_S
         for running in ending:
-            running.thread.join(STOP_S)
+            running.thread.join(max(until - CLOCK.steady(), 0))
             _log.info("sink event=stopped name=%s after=%d", running.sink.label, running.follow.progress.seq)
 
     def _follow_config(self) -> None:
@@ -128,8 +134,24 @@ class Sinks:
                 _log.error("sinks event=status_not_written error=%s", error.strerror)
 
 
+def unfit(config: Config) -> Iterator[str]:
+    """Of each sink that could not be made now, why: a library, a certificate or a secret is not there."""
+    for number, sink in enumerate(config.attempts.sinks):
+        try:
+            receiver_of(sink, config.node)
+            _trust(sink).context()
+            if sink.secret_file is not None:
+                sink.secret_file.read_bytes()
+        except (Unavailable, OSError) as error:
+            what = f"{sink.secret_file}: {error.strerror}" if isinstance(error, OSError) else error
+            yield f"attempts.sinks[{number}] ({sink.label}): {what}; until then it gets nothing, and the others do"
+
+
 def receiver_of(sink: Sink, node: str) -> Receiver:
-    """What a sink of the configuration sends to. node: this machine's name, for Splunk's channel."""
+    """What a sink of the configuration sends to. node: this machine's name, for Splunk's channel.
+
+    Raises Unavailable where its library is not installed.
+    """
     match sink.type:
         case SinkType.SYSLOG:
             return SyslogSink(_carrier(sink), sink.enterprise)
@@ -141,8 +163,7 @@ def receiver_of(sink: Sink, node: str) -> Receiver:
             try:
                 from enforcer.attempts.sinks.kafka import KafkaSink  # noqa: PLC0415 (an extra)
             except ImportError as error:
-                what = 'attempts.sinks: confluent-kafka is not installed; install "enforcer[kafka]", or leave it out'
-                raise Unavailable(what) from error
+                raise Unavailable('confluent-kafka is not installed; install "enforcer[kafka]"') from error
             return KafkaSink(sink.topic, kafka_settings(sink), sink.secret_file)
         case SinkType.HTTP | SinkType.SPLUNK | SinkType.ELASTIC:
             collector = Collector(

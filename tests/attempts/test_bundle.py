@@ -5,7 +5,7 @@ from zipfile import ZipFile
 import pytest
 
 from enforcer.attempts.bundle import Contents, Order, Sources, write_bundle
-from enforcer.attempts.holds import Hold, keep, place
+from enforcer.attempts.holds import Hold, keep, place, prepare
 from enforcer.attempts.log import days
 from enforcer.attempts.proofs import extract
 from enforcer.attempts.purged import purge_statement, purged_path
@@ -106,6 +106,7 @@ def test_of_a_purged_day_it_has_what_holds_have_kept(
     path = days(sources.log)[0]
     for name in ("case-1", "case-2"):
         hold = Hold(name, "dev-1", None, None, "x", "bob", NOON_MS)
+        prepare(sources.holds, hold)
         place(sources.holds, hold)
         assert hold.whose is not None
         keep(sources.holds, hold, extract(path, hold.whose))

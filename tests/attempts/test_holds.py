@@ -2,7 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.attempts.holds import Hold, held_path, hold_of, keep, load_holds, place, release
+from enforcer.attempts.holds import (
+    Hold,
+    held_path,
+    hold_of,
+    keep,
+    load_holds,
+    place,
+    prepare,
+    prepared,
+    release,
+    withdraw,
+)
 from enforcer.attempts.proofs import Extract, Whose, read_extract
 from enforcer.errors import Corrupt, Malformed
 from tests.records import NOON_MS
@@ -14,17 +25,29 @@ PERIOD = Hold("case-2", None, NOON_MS, NOON_MS + 2 * DAY_MS, "audit", "bob", NOO
 
 @pytest.mark.parametrize("hold", [DEVICE, PERIOD], ids=["device", "period"])
 def test_a_hold_is_on_the_disk_until_it_is_released(tmp_path: Path, hold: Hold) -> None:
+    prepare(tmp_path, hold)
+    assert (prepared(tmp_path), load_holds(tmp_path)) == ((hold,), ())
     place(tmp_path, hold)
-    assert load_holds(tmp_path) == (hold,)
+    assert (prepared(tmp_path), load_holds(tmp_path)) == ((), (hold,))
     assert hold_of(hold.detail()) == hold
     with pytest.raises(Malformed, match="choose another name"):
-        place(tmp_path, hold)
+        prepare(tmp_path, hold)
     release(tmp_path, hold.name)
     assert load_holds(tmp_path) == ()
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_was_prepared_keeps_its_name_until_it_is_withdrawn(tmp_path: Path) -> None:
+    prepare(tmp_path, DEVICE)
+    with pytest.raises(Malformed, match="choose another name"):
+        prepare(tmp_path, DEVICE)
+    withdraw(tmp_path, DEVICE)
+    assert prepared(tmp_path) == load_holds(tmp_path) == ()
+    prepare(tmp_path, DEVICE)
+
+
 def test_what_is_kept_is_in_the_holds_own_folder(tmp_path: Path) -> None:
+    prepare(tmp_path, DEVICE)
     place(tmp_path, DEVICE)
     keep(tmp_path, DEVICE, Extract("2026-11-23", None, ()))
     assert read_extract(held_path(tmp_path, "case-1", "2026-11-23")) == Extract("2026-11-23", None, ())
@@ -58,6 +81,7 @@ def test_what_can_be_no_hold_is_refused(values: tuple[str, str | None, int | Non
 
 
 def test_a_hold_that_cannot_be_read_stops_everything(tmp_path: Path) -> None:
+    prepare(tmp_path, DEVICE)
     place(tmp_path, DEVICE)
     for text in ("{", "[]", '{"name":"case-1"}'):
         (tmp_path / "case-1" / "hold.json").write_text(text)

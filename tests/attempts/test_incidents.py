@@ -2,9 +2,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from enforcer import console
 from enforcer.attempts.attempt import Event
-from enforcer.attempts.incidents import WITHIN_MS, incident, incidents, mark_detail, unexplained
+from enforcer.attempts.incidents import WITHIN_MS, incident, incidents, mark_detail, plain_incident, unexplained
 from enforcer.attempts.index import Filter, Review, Seen, Subject
 from enforcer.attempts.index.sqlite import SqliteWriter
 from enforcer.policy.verdict import Layer
@@ -67,6 +69,23 @@ def test_a_mark_is_an_event_and_stays_until_the_next(site: Site[SqliteWriter]) -
 def test_an_incident_without_a_mark_is_open(site: Site[SqliteWriter]) -> None:
     (one,) = incidents(site.show(attempt(0, device="dev-1")), Filter())
     assert (one.state, one.mark, one.seen_since_mark) == (Review.OPEN, None, False)
+
+
+def test_as_plain_values_an_incident_has_the_keys_of_the_consoles_api(site: Site[SqliteWriter]) -> None:
+    mark = Event("mark", NOON_MS + HOUR_MS, "gw", mark_detail(PHONE, "chat", Review.EXPLAINED, "a widget", "alice"))
+    index = site.show(attempt(0, count=3, device="dev-1"), mark, attempt(90, device="dev-1", layer=Layer.TLS))
+    (one,) = incidents(index, Filter())
+    plain = plain_incident(one)
+    described = yaml.safe_load((Path(console.__file__).parent / "openapi.yaml").read_text())
+    schema = described["components"]["schemas"]["Incident"]
+    assert list(plain) == schema["required"] == list(schema["properties"])
+    assert plain["device"] == "dev-1"
+    assert (plain["attempts"], plain["records"], plain["direct"]) == (4, 2, 1)
+    assert (plain["layers"], plain["actions"]) == ({"dns": 3, "tls": 1}, {"blocked": 4})
+    assert (plain["evidence"], plain["strength"]) == ({"app": 4}, "app")
+    assert (plain["first"], plain["marked"]) == ("2026-11-23T12:00:00.000Z", "2026-11-23T13:00:00.000Z")
+    assert (plain["state"], plain["note"], plain["marked_by"]) == ("explained", "a widget", "alice")
+    assert plain["seen_since_mark"] is True
 
 
 def seen(layer: str, minute: float, until: float | None = None, count: int = 1) -> Seen:

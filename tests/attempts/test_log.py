@@ -1,6 +1,8 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -209,6 +211,86 @@ def test_synced_says_how_far_the_log_is_on_the_disk(log: DayLog) -> None:
     assert log.synced.seq == 0
     log.sync()
     assert log.synced == Cursor("2026-11-23", days(log.folder)[0].stat().st_size, 1)
+
+
+class SlowDisk(Executor):
+    """A disk that takes its time: what it was asked to do is done when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        done: Future[T] = Future()
+        self.asked.append((done, lambda: fn(*args, **kwargs)))
+        return done
+
+    def finish(self) -> None:
+        done, work = self.asked.pop(0)
+        try:
+            done.set_result(work())
+        except OSError as error:
+            done.set_exception(error)
+
+
+@pytest.fixture
+def disk() -> SlowDisk:
+    return SlowDisk()
+
+
+@pytest.fixture
+def slow(tmp_path: Path, disk: SlowDisk) -> DayLog:
+    return DayLog(tmp_path / "log", disk=disk)
+
+
+def test_lines_are_written_while_a_slow_disk_takes_those_before(slow: DayLog, disk: SlowDisk) -> None:
+    assert slow.flush(), "there is nothing to wait for"
+    write(slow, 1)
+    assert not slow.flush()
+    write(slow, 2, 3)
+    assert not slow.flush()
+    assert (slow.synced.seq, len(disk.asked)) == (0, 1)
+    size = len(days(slow.folder)[0].read_bytes().splitlines(keepends=True)[0])
+    disk.finish()
+    assert slow.flush()
+    assert slow.synced == Cursor("2026-11-23", size, 1), "what came later is not surely there"
+    assert not slow.flush()
+    disk.finish()
+    assert slow.flush()
+    assert slow.synced.seq == 3
+    assert numbers(slow.folder) == [1, 2, 3]
+
+
+def test_what_a_slow_disk_fails_to_take_is_written_again_with_what_came_meanwhile(slow: DayLog, disk: SlowDisk) -> None:
+    write(slow, 1)
+    with mock.patch.object(os, "fdatasync", side_effect=OSError(5, "Input/output error")):
+        slow.flush()
+        write(slow, 2)
+        before = days(slow.folder)[0].read_bytes()
+        disk.finish()
+        with pytest.raises(OSError, match="Input/output"):
+            slow.flush()
+    assert slow.synced.seq == 0
+    with mock.patch.object(os, "write", wraps=os.write) as calls:
+        assert slow.flush()
+    assert calls.call_count == 1
+    assert (slow.synced.seq, days(slow.folder)[0].read_bytes()) == (2, before)
+
+
+def test_who_must_know_at_once_waits_for_what_is_under_way(tmp_path: Path) -> None:
+    """Also where a file ends: it is not closed under a thread that still syncs it."""
+    with ThreadPoolExecutor(1) as disk:
+        log = DayLog(tmp_path / "log", disk=disk)
+        write(log, 1)
+        log.flush()
+        log.sync()
+        assert log.synced.seq == 1
+        write(log, 2)
+        log.flush()
+        write(log, 3, at_ms=NOON_MS + DAY_MS)
+        log.flush()
+        log.close()
+    assert log.synced.seq == 3
+    whole(log.folder)
 
 
 def test_reading_goes_on_where_it_ended_and_stops_where_it_is_told(log: DayLog) -> None:

@@ -16,7 +16,7 @@ from tests.records import NOON_MS
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No configuration but the test's own; and this process keeps what it may do."""
-    monkeypatch.setattr("enforcer.processes.confined.keep_out", lambda *_: None)
+    monkeypatch.setattr("enforcer.processes.confined.keep_out", lambda *_, **__: None)
     monkeypatch.setattr("enforcer.processes.confined.keep_only", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ENFORCER_CONFIG", raising=False)

@@ -1,8 +1,10 @@
 """`enforcer config`."""
 
 import json
+import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.cli.site import CONFIG, DEVICES, LIST, Run, write_config
@@ -23,6 +25,17 @@ def test_a_warning_is_told_and_stops_nothing(run: Run, site: Path) -> None:
     answer = json.loads(run("config", "check", "--json").stdout)
     assert (answer["lists"], answer["rules"], answer["devices"]) == (1, 6, 2)
     assert len(answer["warnings"]) == 1
+
+
+def test_a_sink_that_could_not_be_made_is_a_warning(run: Run, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "enforcer.attempts.sinks.kafka", None)
+    write_config(site, {**CONFIG, "attempts": {"sinks": [{"type": "kafka", "brokers": ["k:9092"]}]}})
+    result = run("config", "check")
+    assert (
+        'warning: attempts.sinks[0] (kafka): confluent-kafka is not installed; install "enforcer[kafka]"'
+        in result.stderr
+    )
+    assert result.exit_code == 0
 
 
 def test_mistakes_of_lists_inventory_and_configuration_are_told_together(run: Run, site: Path) -> None:

@@ -167,19 +167,23 @@ def test_the_named_configuration_comes_first_then_the_environment_then_here_then
 
 def test_no_configuration_at_all_is_told(run: Run, tmp_path: Path) -> None:
     result = run("config", "show")
-    expected = (
-        f"no configuration: neither ./enforcer.yaml nor {tmp_path}/system.yaml is there; name one with --config\n"
-    )
-    assert (result.stderr, result.exit_code) == (expected, 1)
+    expected = f"enforcer.yaml: not here, and neither is {tmp_path}/system.yaml; name one with --config\n"
+    assert (result.stderr, result.exit_code) == (expected, 2)
+
+
+def test_a_configuration_that_cannot_be_read_is_a_wrong_one(run: Run) -> None:
+    result = run("config", "show", "--config", "named.yaml")
+    assert result.stderr.startswith("named.yaml: cannot be read (No such file or directory); name another file")
+    assert result.exit_code == 2
 
 
 def test_whose_data_is_meant_without_a_configuration_the_demos_once_it_was_started(site: Path) -> None:
     (site / "enforcer.yaml").rename(site / "there.yaml")
-    with pytest.raises(Unavailable):
+    with pytest.raises(Mistakes):
         look_into(None)
     (site / "there.yaml").rename(site / "demo.yaml")
     assert look_into(None).data_dir == site / "data"
-    with pytest.raises(Unavailable):
+    with pytest.raises(Mistakes):
         load_config(None)
 
 

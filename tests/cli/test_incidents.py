@@ -63,7 +63,7 @@ def test_a_mark_is_written_into_the_log_and_shown(run: Run, desk: Indexed) -> No
     (told,) = (
         json.loads(line) for line in run("incidents", "list", "--json", "--state", "explained").stdout.splitlines()
     )
-    assert (told["device"], told["state"], told["seen_since_mark"], told["by_layer"]) == (
+    assert (told["device"], told["state"], told["seen_since_mark"], told["layers"]) == (
         "dev-1",
         "explained",
         True,

@@ -194,5 +194,5 @@ def test_a_configuration_with_mistakes_starts_nothing(run: Run, site: Path, star
 @pytest.mark.parametrize("command", ["run", "dns", "hub"])
 def test_without_a_configuration_one_is_asked_for(run: Run, started: Started, command: str) -> None:
     result = run(command)
-    assert result.exit_code == 1
-    assert "no configuration" in result.stderr
+    assert result.exit_code == 2
+    assert "name one with --config" in result.stderr

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from enforcer.attempts.holds import held_path, load_holds
+from enforcer.attempts.holds import held_path, hold_of, load_holds, prepare, prepared
 from enforcer.attempts.log import BEGIN, Cursor, days
 from enforcer.attempts.proofs import checkpoint_of, read_extract
 from enforcer.errors import EnforcerError, Malformed, Unavailable
@@ -136,6 +136,36 @@ def test_a_hold_on_a_device_keeps_its_lines_and_nobody_elses(desk: Desk) -> None
         ("released", "closed"),
     ]
     whole(desk.folders.log)
+
+
+@pytest.mark.parametrize("at", ["prepared", "told"])
+def test_a_hold_whose_hub_was_killed_meanwhile_is_placed_and_recorded_at_the_next_look(desk: Desk, at: str) -> None:
+    """Killed before its event was written, or before it was in force: then the event is there twice."""
+    values = {"name": "case-1", "device": "dev-1", "since": None, "until": None, "reason": "a test", "who": "alice"}
+    hold = hold_of({**values, "placed": "2026-11-27T12:00:00.000Z"})
+    prepare(desk.folders.holds, hold)
+    if at == "told":
+        desk.record("hold", {"state": "placed", **hold.detail()})
+    retention = part(desk)
+    ask(retention, "purge", before="2026-11-24")
+    assert load_holds(desk.folders.holds) == (hold,)
+    assert prepared(desk.folders.holds) == ()
+    assert desk.events("hold") == [{"state": "placed", **hold.detail()}] * (2 if at == "told" else 1)
+    assert len(read_extract(held_path(desk.folders.holds, "case-1", "2026-11-23")).lines) == 1
+    run(retention)
+    assert len(desk.events("hold")) == (2 if at == "told" else 1)
+
+
+def test_the_event_of_a_hold_is_on_the_disk_before_it_is_in_force(desk: Desk) -> None:
+    retention = part(desk)
+    with (
+        mock.patch.object(desk.log, "sync", side_effect=OSError(5, "Input/output error")),
+        pytest.raises(Unavailable, match="cannot be placed: Input/output error"),
+    ):
+        ask(retention, "hold", name="case-1", device="dev-1")
+    assert load_holds(desk.folders.holds) == prepared(desk.folders.holds) == ()
+    ask(retention, "hold", name="case-1", device="dev-1")
+    assert [hold.name for hold in load_holds(desk.folders.holds)] == ["case-1"]
 
 
 def test_a_hold_on_a_time_keeps_whole_days(desk: Desk) -> None:

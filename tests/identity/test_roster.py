@@ -166,7 +166,9 @@ def with_file(bench: Bench) -> Path:
     return path
 
 
-def test_a_changed_inventory_counts_at_once_and_a_wrong_one_does_not(bench: Bench) -> None:
+def test_a_changed_inventory_counts_at_once_and_a_wrong_one_does_not(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     path = with_file(bench)
     part = RosterPart(bench.means)
     asyncio.run(part._follow_file())
@@ -180,6 +182,7 @@ def test_a_changed_inventory_counts_at_once_and_a_wrong_one_does_not(bench: Benc
     asyncio.run(part._follow_file())
     assert [device.id for device in bench.registry.inventory.devices] == ["dev-9"]
     assert "the inventory has changed and cannot be used" in next(iter(part.problems()))
+    assert f'event=refused kept=old error={path}:1: "…"' in caplog.text, "a value may be a device's number"
     part.follow(bench.means.config)
     assert len(list(part.problems())) == 1
 

@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import pytest
 from enforcer.errors import Unavailable
 from enforcer.folders import Folders
 from enforcer.privileges import Capability
-from enforcer.processes.confined import confine_console, confine_worker
+from enforcer.processes.confined import confine_console, confine_sinks, confine_worker
 from tests.certificates import Authority
 from tests.processes.site import Site
+from tests.tools import ROOT, need_landlock
 
 type Calls = list[tuple[tuple[Path, ...], tuple[Path, ...]]]
 """The folders that were given up, and the files that must not lie on the way; each time."""
@@ -28,7 +31,7 @@ def given_up(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What a process would have given up: the folders, and the files that must not be in their way."""
     calls: Calls = []
 
-    def keep_out(folders: Iterable[Path], replaced: Iterable[Path]) -> None:
+    def keep_out(folders: Iterable[Path], replaced: Iterable[Path], **_: Iterable[Path]) -> None:
         calls.append((tuple(folders), tuple(replaced)))
 
     monkeypatch.setattr("enforcer.processes.confined.keep_out", keep_out)
@@ -58,6 +61,74 @@ def test_what_shows_records_gives_up_the_secrets_alone(site: Site, given_up: Cal
     assert folders.console.is_dir()
 
 
+SINKS = """
+import sys
+from pathlib import Path
+from enforcer.config.load import load
+from enforcer.processes.confined import confine_sinks
+
+config = load(Path(sys.argv[1]))
+confine_sinks(config)
+data = config.data_dir
+
+def tried(what):
+    try:
+        return bool(what() or True)
+    except PermissionError:
+        return False
+
+print({
+    "reads the log": tried((data / "log/day").read_text),
+    "changes the log": tried(lambda: (data / "log/day").write_text("other")),
+    "reads the key": tried((data / "keys/key").read_text),
+    "reads the index": tried(lambda: list((data / "index").iterdir())),
+    "gives orders": tried(lambda: (data / "run/orders").write_text("other")),
+    "reads its secret": tried(config.attempts.sinks[0].secret_file.read_text),
+    "moves its cursor": tried(lambda: (data / "sinks/http.json").write_text("{}")),
+    "tells how it does": tried(lambda: (data / "run/sinks/http.json").write_text("{}")),
+    "takes its lock": tried((data / "run/sinks.lock").open("a").close),
+    "writes its file": tried(lambda: (config.attempts.sinks[1].path).write_text("line")),
+})
+"""
+
+
+def test_what_sends_copies_reads_the_log_and_changes_only_what_is_its_own(site: Site) -> None:
+    need_landlock()
+    (site.folder / "secrets").mkdir()
+    (site.folder / "secrets" / "token").write_text("secret")
+    for name in ("log/day", "keys/key", "index/x", "run/orders"):
+        (site.folders.data / name).parent.mkdir(parents=True)
+        (site.folders.data / name).write_text("there")
+    http = {"type": "http", "url": "http://127.0.0.1:1", "secret_file": "secrets/token"}
+    site.more["attempts"] = {"sinks": [http, {"type": "file", "path": "shipped/a.ndjson"}]}
+    assert site.config.attempts.sinks
+    done = subprocess.run(
+        [sys.executable, "-c", SINKS, site.path], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stderr == ""
+    assert eval(done.stdout) == {
+        "reads the log": True,
+        "changes the log": False,
+        "reads the key": False,
+        "reads the index": False,
+        "gives orders": False,
+        "reads its secret": True,
+        "moves its cursor": True,
+        "tells how it does": True,
+        "takes its lock": True,
+        "writes its file": True,
+    }
+
+
+def test_a_file_sink_whose_folder_holds_the_data_keeps_the_process_unconfined_and_is_said(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.more["attempts"] = {"sinks": [{"type": "file", "path": "data/a.ndjson"}]}
+    with caplog.at_level(logging.WARNING):
+        confine_sinks(site.config)
+    assert "data/a.ndjson: lies beside the data; put it into a folder of its own" in caplog.text
+
+
 def test_certificates_must_not_be_in_the_way(site: Site, given_up: Calls) -> None:
     pair = Authority(site.folder).pair("dns", "dns.test")
     tls = {"certificate": str(pair.certificate), "key": str(pair.key)}
@@ -70,7 +141,7 @@ def test_certificates_must_not_be_in_the_way(site: Site, given_up: Calls) -> Non
 def test_what_cannot_be_given_up_is_said_and_does_not_keep_it_from_enforcing(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def keep_out(*_: object) -> None:
+    def keep_out(*_: object, **__: object) -> None:
         raise Unavailable("this kernel has no Landlock")
 
     monkeypatch.setattr("enforcer.processes.confined.keep_out", keep_out)

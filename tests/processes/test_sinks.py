@@ -17,7 +17,7 @@ from enforcer.attempts.sinks.syslog import SyslogSink
 from enforcer.config.sinks import Sink
 from enforcer.errors import Unavailable
 from enforcer.orders import Orders
-from enforcer.processes.sinks import Sinks, kafka_settings, receiver_of
+from enforcer.processes.sinks import Sinks, kafka_settings, receiver_of, unfit
 from tests.attempts.index.site import attempt
 from tests.processes.site import Site, until_logged
 from tests.records import NOON_MS, moment
@@ -91,6 +91,50 @@ def test_each_sink_gets_the_log_and_a_reload_changes_them(site: Site, caplog: py
     assert status is not None
     assert status.progress.records == 3
     assert {name: cursor.seq for name, cursor in cursors(site.folders.sinks).items()} == {"a": 3, "b": 3}
+
+
+def test_a_sink_that_cannot_be_made_keeps_no_other_from_its_lines(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log(site, 1)
+    (site.folder / "no-certificate").write_text("no certificate")
+    sinks = [
+        {"type": "kafka", "brokers": ["k:9092"]},
+        {"type": "syslog", "url": "tls://127.0.0.1:1", "ca": "no-certificate"},
+        {"type": "file", "name": "a", "path": "a.ndjson"},
+    ]
+    site.more = {"attempts": {"sinks": sinks}}
+    monkeypatch.setitem(sys.modules, "enforcer.attempts.sinks.kafka", None)
+
+    async def scene() -> None:
+        await until_lines(site.folder / "a.ndjson", 1)
+        await until_logged(caplog, "failed name=kafka")
+        await until_logged(caplog, "failed name=syslog")
+        monkeypatch.delitem(sys.modules, "enforcer.attempts.sinks.kafka")
+        log(site, 2)
+        await until_lines(site.folder / "a.ndjson", 2)
+
+    play(site, scene)
+    assert 'error=confluent-kafka is not installed; install "enforcer[kafka]"' in caplog.text
+
+
+def test_what_sinks_would_lack_is_known_before_they_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ca.pem", "token"):
+        (site.folder / name).write_text("nothing")
+    sinks = [
+        {"type": "kafka", "brokers": ["k:9092"]},
+        {"type": "syslog", "url": "tls://s.example", "ca": "ca.pem"},
+        {"type": "splunk", "url": "https://s.example", "secret_file": "token"},
+        {"type": "file", "name": "a", "path": "a.ndjson"},
+    ]
+    site.more = {"attempts": {"sinks": sinks}}
+    config = site.config
+    monkeypatch.setitem(sys.modules, "enforcer.attempts.sinks.kafka", None)
+    (site.folder / "token").unlink()
+    kafka, syslog, splunk = unfit(config)
+    assert kafka.startswith('attempts.sinks[0] (kafka): confluent-kafka is not installed; install "enforcer[kafka]";')
+    assert syslog.startswith(f"attempts.sinks[1] (syslog): {site.folder}/ca.pem: cannot be used for TLS (")
+    assert splunk.startswith(f"attempts.sinks[2] (splunk): {site.folder}/token: No such file or directory;")
 
 
 def test_a_configuration_that_cannot_be_read_changes_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:

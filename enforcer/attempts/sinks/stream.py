@@ -38,7 +38,8 @@ class Trust:
             if self.certificate is not None:
                 context.load_cert_chain(self.certificate, self.key)
         except (OSError, ssl.SSLError) as error:
-            raise Unavailable(f"the certificates of a sink cannot be used: {error.strerror or error}") from error
+            files = ", ".join(str(path) for path in (self.ca, self.certificate, self.key) if path is not None)
+            raise Unavailable(f"{files}: cannot be used for TLS ({error.strerror or error})") from error
         return context
 
 

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event as Stop
@@ -49,6 +50,7 @@ class Site:
         self.marks = folder / "sinks"
         self.marks.mkdir()
         self.receiver = Receiver(settle_s)
+        self.missing: Exception | None = None
         self.now = 0.0
 
     def write(self, *numbers: int, day: int = 0) -> None:
@@ -56,7 +58,12 @@ class Site:
 
     def follow(self, **course: int | bool | float) -> Follow:
         made = Course("siem", Format.JSON, **course)  # type: ignore[arg-type]
-        return Follow(made, self.receiver, log=self.log.folder, marks=self.marks, steady=lambda: self.now)
+        return Follow(made, self.make, log=self.log.folder, marks=self.marks, steady=lambda: self.now)
+
+    def make(self) -> Receiver:
+        if self.missing is not None:
+            raise self.missing
+        return self.receiver
 
 
 @pytest.fixture
@@ -103,6 +110,33 @@ def test_a_receiver_that_is_away_gets_everything_when_it_is_back(site: Site) -> 
     assert follow.step() == 0.5, "a new trouble begins with a short wait"
 
 
+def test_a_sink_that_cannot_be_made_is_tried_again_and_its_place_waits_for_it(site: Site) -> None:
+    site.write(1)
+    site.missing = Unavailable("ca.pem: cannot be used for TLS")
+    follow = site.follow(from_now=True)
+    assert [follow.step() for _ in range(3)] == [0.5, 1.0, 2.0]
+    site.write(2, 3)
+    follow.step()
+    progress = follow.progress
+    assert (progress.trouble, progress.failures) == ("ca.pem: cannot be used for TLS", 4)
+    assert (progress.seq, progress.waiting_ms) == (1, NOON_MS), "it is behind, and says since when"
+    site.missing = None
+    drain(follow)
+    assert site.receiver.got == [2, 3]
+    assert follow.progress.trouble is None
+
+
+def test_what_nobody_thought_of_is_trouble_without_a_word_of_the_record(site: Site) -> None:
+    site.write(1)
+    site.missing = KeyError("dev-1")
+    follow = site.follow()
+    assert follow.step() == 0.5
+    assert re.fullmatch(r"KeyError in test_follow\.py:\d+; report it", str(follow.progress.trouble))
+    site.missing = None
+    drain(follow)
+    assert site.receiver.got == [1]
+
+
 def test_what_a_connection_may_have_lost_is_sent_again(tmp_path: Path) -> None:
     site = Site(tmp_path, settle_s=5.0)
     follow = site.follow()
@@ -138,6 +172,7 @@ def test_a_line_that_is_refused_is_counted_and_stops_no_other(site: Site) -> Non
 def test_a_new_sink_may_begin_with_what_comes(site: Site) -> None:
     site.write(1, 2)
     follow = site.follow(from_now=True)
+    drain(follow)
     site.write(3)
     drain(follow)
     assert site.receiver.got == [3]
@@ -146,6 +181,7 @@ def test_a_new_sink_may_begin_with_what_comes(site: Site) -> None:
 
 def test_in_an_empty_log_now_is_the_beginning(site: Site) -> None:
     follow = site.follow(from_now=True)
+    drain(follow)
     site.write(1)
     drain(follow)
     assert site.receiver.got == [1]
