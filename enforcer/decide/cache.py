@@ -30,6 +30,9 @@ _ANSWER = dns.Section.ANSWER
 FOREVER = 1 << 62
 
 type Key = tuple[bytes, int]
+"""A question (name in lower case, type, class) and the variant of its answer."""
+
+CD, DO = 1, 2  # of a variant: answers that must not be each other's (RFC 4035 §3.2, 6840 §5.9)
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -62,8 +65,8 @@ class Cached:
         return own if self.bare is None else own + self.bare.size
 
     def at(self, now: float) -> bytes | bytearray:
-        """The message as it is to be given out now: every TTL less the time it was kept, the same all of a second."""
-        age = int(now) - int(self.stored)
+        """The message as it is to be given out now: every TTL less the whole seconds that it was kept."""
+        age = int(now - self.stored)
         if not age:
             return self.wire
         wire = bytearray(self.wire)
@@ -147,20 +150,10 @@ class Cache:
     def get(self, question: bytes, variant: int, now: float) -> Cached | None:
         """The answer to a question (name lower-case, type, class), None when it has to be asked for.
 
-        variant: separates answers that must not be shared (DO and CD: RFC 4035 §3.2, 6840 §5.9).
-        An NXDOMAIN without a chain answers for every type of its name and class (RFC 2308 §5).
+        variant: of CD and DO those that are set. An NXDOMAIN without a chain answers for every type of its name and
+        class (RFC 2308 §5).
         """
-        for key in ((question, variant), (_name(question), variant)):
-            entry = self._entries.get(key)
-            if entry is None:
-                continue
-            if entry.until > now:
-                self._entries.move_to_end(key)
-                entry.uses += 1
-                return entry
-            if entry.until + self._stale_s <= now:
-                self._drop(key)
-        return None
+        return self._used((question, variant), now) or self._used((_name(question), variant), now)
 
     def stale(self, question: bytes, variant: int, now: float) -> Cached | None:
         """An answer that has expired, for when nobody can give a new one (RFC 8767 §5); None where there is none."""
@@ -183,6 +176,19 @@ class Cache:
         self.bytes += size
         while self.bytes > self.max_bytes:
             self._drop(next(iter(self._entries)))
+
+    def _used(self, key: Key, now: float) -> Cached | None:
+        """What is kept under a key, once more in use; it is dropped where it has expired."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry.until > now:
+            self._entries.move_to_end(key)
+            entry.uses += 1
+            return entry
+        if entry.until + self._stale_s <= now:
+            self._drop(key)
+        return None
 
     def _drop(self, key: Key) -> None:
         self.bytes -= self._entries.pop(key).size

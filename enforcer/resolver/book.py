@@ -8,7 +8,7 @@ from enforcer.counters import Transport, word
 from enforcer.decide.dns import Reply
 from enforcer.orders import PROBE_REALM
 from enforcer.policy.rules import Answer
-from enforcer.resolver.clients import Rows
+from enforcer.resolver.memory import Rows
 from enforcer.wire.dns import Query
 from enforcer.wire.dnscodes import rcode_name, type_name
 

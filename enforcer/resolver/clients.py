@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
-from weakref import ref
 
-from enforcer.counters import Transport
-from enforcer.decide.cache import Cached
 from enforcer.decide.dns import Ech
 from enforcer.orders import PROBE, PROBE6, PROBE_REALM, Grants, Orders
 from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Address, Client
 from enforcer.resolver.admission import Standing
+from enforcer.resolver.memory import Memory
 
 type Network = IPv4Network | IPv6Network
 
@@ -35,50 +33,12 @@ class Realm:
 class Group:
     """A class of client. client: None for those outside of every realm. ech: what it gets of ECH keys.
 
-    by_octets: rendered answers by what a query over UDP says after its ID; by_stream: the same of each other transport.
-    by_meaning: by what it asks, whatever its letter case and options. All are emptied when they are full, and thrown
-    away with the policy.
+    memory: what it was answered before.
     """
 
     client: Client | None
     ech: Ech = Ech.STRIP
-    by_octets: dict[bytes, "Rendered"] = field(default_factory=dict)
-    by_stream: dict[tuple[Transport, bytes], "Rendered"] = field(default_factory=dict)
-    by_meaning: dict[tuple[bytes, int, int], "Known"] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class Known:
-    """What has been decided for one question of one group.
-
-    rendered: an answer that does not depend on time; None: it is rendered anew from `entry` each second. lasts: the
-    last second in which it holds; then policy is asked again. rows: where each client's attempts are counted in the
-    spool; None for what leaves no trace. transport: of those who asked.
-    """
-
-    bucket: int
-    rows: "Rows | None"
-    rendered: "Rendered | None"
-    entry: "ref[Cached] | None"
-    lasts: int
-    transport: Transport
-
-
-@dataclass(slots=True, eq=False)
-class Rows:
-    """The spool rows of one attempt, by client. encoded: the entry's part that all clients share.
-
-    shown: what these clients have shown of themselves, as an `Entry` has it; None for nothing.
-    """
-
-    encoded: bytes
-    shown: str | None = None
-    by_client: dict[int | bytes, int] = field(default_factory=dict)
-
-
-# An answer as it is sent, but for the two octets of the ID: the last second in which it may be given, the octets
-# after the ID, their number with the ID, the counters' bucket, and the spool rows (None: no trace).
-type Rendered = tuple[int, bytes, int, int, Rows | None]
+    memory: Memory = field(default_factory=Memory)
 
 
 class Directory:

@@ -53,6 +53,10 @@ class _Engine(ABC):
     def go_on(self) -> None:
         """An answer was given or the client reads again: take what had to wait."""
 
+    @abstractmethod
+    def forget(self) -> None:
+        """The connection is gone: let go of what refers to itself, which would wait for the garbage collector."""
+
     @property
     @abstractmethod
     def is_free(self) -> bool:
@@ -72,6 +76,13 @@ class _Connection(Stream):
         secured = transport.get_extra_info("ssl_object")
         is_h2 = secured is not None and secured.selected_alpn_protocol() == "h2"
         self._engine = _Http2(self) if is_h2 else _Http1(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection, and the engine that refers to it."""
+        super().connection_lost(exc)
+        if self._engine is not None:
+            self._engine.forget()
+            self._engine = None
 
     def data_received(self, data: bytes) -> None:
         """Take requests."""
@@ -189,6 +200,10 @@ class _Http2(_Engine):
     def go_on(self) -> None:
         """Nothing waits here but what the client's window holds back."""
 
+    def forget(self) -> None:
+        """`h2` keeps methods of the connection in the connection."""
+        vars(self._h2).clear()
+
     def flush(self) -> None:
         """Write what the protocol has to say."""
         data = b"" if self._receiving else self._h2.data_to_send()
@@ -198,6 +213,8 @@ class _Http2(_Engine):
     def send(self, stream: int, status: int, headers: Headers, body: bytes) -> None:
         """Send a response, as far as the client's windows have room for it."""
         self._requests.pop(stream, None)
+        if self._line.is_closing:
+            return
         fields = [(":status", str(status)), ("content-length", str(len(body))), *headers]
         with suppress(h2.exceptions.ProtocolError):  # the stream is gone: the client has given up
             self._h2.send_headers(stream, fields, end_stream=not body)
@@ -319,6 +336,9 @@ class _Http1(_Engine):
             self._line.end()
         finally:
             self._going = False
+
+    def forget(self) -> None:
+        """Nothing here refers to itself."""
 
     def send(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a response; then the next request may come, unless this one was not taken whole."""

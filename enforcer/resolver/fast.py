@@ -1,7 +1,7 @@
 """The UDP path: batches of datagrams, answered from what was rendered before.
 
-A query of the same octets after its ID, by the same class of client, in the same second, costs a look-up and a copy.
-Everything else is `handler`'s. What a batch blocked is in the spool, and all of it in the counters, before the
+A query of the same octets after its ID, by the same class of client, costs a look-up and a copy, and once a second new
+TTLs. Everything else is `handler`'s. What a batch blocked is in the spool, and all of it in the counters, before the
 batch's answers leave.
 """
 
@@ -13,9 +13,10 @@ from functools import partial
 from enforcer.attempts.spool import R_FIRST, R_LAST, R_SECOND, Spool
 from enforcer.counters import Transport
 from enforcer.orders import Orders
-from enforcer.resolver.clients import Directory, Group, Rendered
+from enforcer.resolver.clients import Directory, Group
 from enforcer.resolver.conduct import Clock
 from enforcer.resolver.handler import Handler, Silence, Waiter
+from enforcer.resolver.memory import Rendered
 from enforcer.resolver.mmsg import BATCH, PLACE, Way, batch_for, source_of, whom
 from enforcer.resolver.pace import Pace
 from enforcer.resolver.tally import Tally, bucket
@@ -73,13 +74,10 @@ class UdpPath:
             if not lengths:
                 return
             self._answer(lengths, clients)
-            if len(lengths) < BATCH:
-                return
 
     def _answer(self, lengths: Sequence[int], clients: Sequence[int | bytes]) -> None:  # noqa: C901, PLR0912, PLR0915 (calls cost)
         steady = self._clock.steady
         started = steady()
-        tick = int(started)
         now_ms = self._clock.wall_ms()
         if now_ms // 1000 != self._second:
             self._turn(now_ms // 1000)
@@ -97,7 +95,7 @@ class UdpPath:
                 if group is None:
                     group = self._meet(client, started)
                     dues = self._pace.due
-                answers, last = group.by_octets, client
+                answers, last = group.memory.by_octets, client
             due = dues.get(client)
             if due is not None:
                 if due - started > slack:
@@ -107,7 +105,9 @@ class UdpPath:
                     continue
                 dues[client] = interval + (due if due > started else started)  # noqa: FURB136 (max is a call)
             known = answers.get(buffer[at : at + length - 2])
-            if known is None or known[0] < tick:
+            if known is not None and known[0] <= started:
+                known = self._handler.found(answers, buffer[at : at + length - 2], started)
+            if known is None:
                 index = size_at >> 1
                 missed = self._miss(index, length, client)
                 rows = spool.rows
@@ -118,7 +118,7 @@ class UdpPath:
                     size_at += 2
                     continue
                 known = missed
-            _, tail, size, number, attempts = known
+            _, tail, size, number, attempts, _ = known
             if attempts is not None:
                 row = attempts.by_client.get(client)
                 if row is not None and now_ms - rows[row + R_FIRST] < window_ms:

@@ -19,10 +19,11 @@ from enforcer.counters import Transport
 from enforcer.policy.verdict import Address
 from enforcer.resolver import admission
 from enforcer.resolver.admission import Standing
-from enforcer.resolver.clients import Directory, Group, Rendered
+from enforcer.resolver.clients import Directory, Group
 from enforcer.resolver.conduct import Clock
 from enforcer.resolver.credentials import Credentials
 from enforcer.resolver.handler import Handler, Silence, Waiter
+from enforcer.resolver.memory import Rendered
 from enforcer.resolver.tally import Tally, bucket
 from enforcer.wire.dnsoptions import NONE, Wishes, wishes, with_options
 

@@ -3,6 +3,7 @@
 import binascii
 import re
 from base64 import urlsafe_b64decode
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
@@ -59,6 +60,13 @@ def _parameter(parameters: str) -> bytes:
 
 def max_age(reply: bytes) -> int:
     """Seconds for which a reply may be kept: its smallest TTL, and not above what a SOA allows (RFC 8484 §5.1)."""
+    return _max_age(reply[2:])
+
+
+@lru_cache(maxsize=4096)
+def _max_age(unnumbered: bytes) -> int:
+    """The same of a reply without its ID, since the same replies are given again and again."""
+    reply = b"\0\0" + unnumbered
     try:
         response = read_response(reply)
     except Malformed:

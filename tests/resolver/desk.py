@@ -23,9 +23,10 @@ from enforcer.orders import Grant, Orders, Pause
 from enforcer.policy.judge import Policy
 from enforcer.policy.names import parse
 from enforcer.policy.rules import Mode
-from enforcer.resolver.clients import Directory, Realm, Rendered
+from enforcer.resolver.clients import Directory, Realm
 from enforcer.resolver.conduct import Clock, Conduct
 from enforcer.resolver.handler import Handler, Silence, Waiter
+from enforcer.resolver.memory import Rendered
 from enforcer.resolver.upstream import Answer, Done, Failure, Question, Upstreams
 from enforcer.wire.dns import read_response
 from tests.policy.made import NOW, a_list, a_policy

@@ -1,10 +1,12 @@
 """DNS over HTTPS, with real clients and with bad ones."""
 
 import asyncio
+import gc
 import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from weakref import ref
 
 import dns.edns
 import dns.message
@@ -241,6 +243,40 @@ def test_answers_of_many_streams_leave_as_they_are_ready(desk: Desk, site: Site)
         assert [event.stream_id for event in await asking.until(h2.events.StreamEnded)] == [quick]
         desk.upstreams.release()
         assert [event.stream_id for event in await asking.until(h2.events.StreamEnded)] == [slow]
+
+    run(lambda: http2(desk, site, scenario))
+
+
+@pytest.mark.parametrize("alpn", ["h2", "http/1.1"])
+def test_a_connection_that_has_ended_leaves_no_garbage(desk: Desk, site: Site, alpn: str) -> None:
+    async def scenario() -> None:
+        context = ssl.create_default_context(cafile=str(site.authority.pem))
+        context.set_alpn_protocols([alpn])
+        async with opened(desk, Transport.DOH, site.credentials()) as doh:
+            _, writer = await asyncio.open_connection("127.0.0.1", doh.port, ssl=context, server_hostname=NAME)
+            assert await doh.settled(1)
+            (connection,) = map(ref, doh.path.connections)
+            engine = ref(vars(connection())["_engine"])
+            writer.close()
+            assert await doh.settled(0)
+            assert (connection(), engine()) == (None, None)
+
+    gc.disable()
+    try:
+        run(scenario)
+    finally:
+        gc.enable()
+
+
+def test_an_answer_that_comes_after_the_client_has_gone_is_nothing_to_anybody(desk: Desk, site: Site) -> None:
+    async def scenario(asking: Http2, doh: Opened) -> None:
+        desk.upstreams.hold = True
+        asking.post(a_query("www.ok.test"))
+        asking.post(a_query("chat.test"))
+        await asking.until(h2.events.StreamEnded)
+        asking.writer.transport.abort()
+        assert await doh.settled(0)
+        desk.upstreams.release()
 
     run(lambda: http2(desk, site, scenario))
 

@@ -317,8 +317,8 @@ def test_the_fast_path_gives_the_same_octets_as_the_slow_one(
     for query, number, seconds in steps:
         changed = number.to_bytes(2) + query[2:]
         for group in slow.directory._groups.values():  # nothing rendered before
-            group.by_meaning.clear()
-            group.by_octets.clear()
+            group.memory.by_meaning.clear()
+            group.memory.by_octets.clear()
         expected = slow.ask(changed, "127.0.0.1")
         assert wire.ask(changed) == ([] if expected is None else [expected])
         quick.hands.pass_s(seconds)
