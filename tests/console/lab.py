@@ -8,13 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from enforcer.attempts.attempt import Attempt, Event
 from enforcer.attempts.block import Recorded
+from enforcer.attempts.checkpoint import Notary
 from enforcer.attempts.index import Index
 from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
+from enforcer.attempts.keys import publish
 from enforcer.attempts.log import DayLog
 from enforcer.blocklists import compile_to
 from enforcer.blocklists import load as load_lists
@@ -43,6 +46,7 @@ from tests.cli.site import CONFIG, LIST
 from tests.records import BLOCK, NOON_MS, moment
 
 RENDERER = Renderer()
+NOTARY = Notary.of("gw-1", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 MINUTE_MS = 60_000
 HOST = "127.0.0.1:9311"
 STATUS: Mapping[str, object] = {
@@ -125,6 +129,12 @@ class Lab:
         self.log.sync()
         self.follow()
 
+    def sign(self) -> None:
+        """Write a checkpoint into the log."""
+        self.log.checkpoint(self.now[0])
+        self.log.sync()
+        self.follow()
+
     def follow(self) -> None:
         """Index what is in the log."""
         while self.writer.follow(self.log.synced, 1000):
@@ -170,7 +180,8 @@ def make_lab(folder: Path, values: Mapping[str, object], entries: Sequence[Attem
     lists = load_lists(config.policy.lists, (), folder / "copies", now[0].date())
     policy = compile_to(folders.policy, lists.own, lists.third_party, PolicySettings(ban=config.policy.ban))
     folders.orders.write_bytes(encode_orders(Orders(1, policy.name)))
-    log = DayLog(folders.log)
+    log = DayLog(folders.log, NOTARY)
+    publish(NOTARY, folders.log)
     writer = SqliteWriter(folders.index / "attempts.sqlite", folders.log)
     lab: list[Lab] = []
 

@@ -10,6 +10,7 @@ from enforcer.attempts.index import By, Filter, Index, Place
 from enforcer.console.asked import WORDS, read_filter, read_number, read_page
 from enforcer.console.pages.common import titles_of
 from enforcer.console.pages.inlog import look
+from enforcer.console.pages.signed import signature
 from enforcer.console.plain import plain_record
 from enforcer.console.policies import rule_of
 from enforcer.console.site import Ask, Missing
@@ -113,6 +114,7 @@ def record(ask: Ask) -> Mapping[str, object]:
     policy = ask.site.policies.numbered(attempt.block.ruleset)
     rule = None if policy is None else rule_of(policy, attempt.block.rule)
     own = _list(policy, attempt.block.rule)
+    chain = look(ask.site.log, line)
     return {
         "here": "attempts",
         "line": line,
@@ -123,7 +125,8 @@ def record(ask: Ask) -> Mapping[str, object]:
         "sources": _sources(own, rule),
         "list": own,
         "policy_kept": policy is not None,
-        "chain": look(ask.site.log, line),
+        "chain": chain,
+        "signature": signature(ask.site.log, chain),
         "titles": titles_of(ask),
         "around": [row for row in around if row.id != line.id],
         "json": json.dumps(plain_record(line), indent=2, ensure_ascii=False),

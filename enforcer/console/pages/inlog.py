@@ -24,13 +24,17 @@ class Found(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InLog:
-    """before, after: whether the neighbours are linked with it; None where there is none at hand. hash: after it."""
+    """before, after: whether the neighbours are linked with it; None where there is none at hand. hash: after it.
+
+    behind: the offset of the file at which the next line begins; None where this one is not as the index has it.
+    """
 
     found: Found
     file: str
     hash: str
     before: bool | None = None
     after: bool | None = None
+    behind: int | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -49,7 +53,7 @@ def look(folder: Path, line: Line) -> InLog:
     own = link(head, body)
     try:
         with path.open("rb") as file:
-            before, found, after = _around(file, line.seq)
+            before, found, after, behind = _around(file, line.seq)
     except (OSError, Corrupt):
         return InLog(Found.GONE, path.name, own.hex())
     if found is None:
@@ -57,7 +61,7 @@ def look(folder: Path, line: Line) -> InLog:
     if found != seal(head, body)[:-1]:
         return InLog(Found.ALTERED, path.name, own.hex())
     linked_before = head == GENESIS if line.seq == 1 else _hash_after(before, head)
-    return InLog(Found.SAME, path.name, own.hex(), linked_before, _names(after, own))
+    return InLog(Found.SAME, path.name, own.hex(), linked_before, _names(after, own), behind)
 
 
 def _hash_after(before: bytes | None, head: bytes) -> bool | None:
@@ -80,8 +84,11 @@ def _names(after: bytes | None, own: bytes) -> bool | None:
         return False
 
 
-def _around(file: BinaryIO, seq: int) -> tuple[bytes | None, bytes | None, bytes | None]:
-    """The line before, the one with this number, the one after; bisected, since numbers grow along the file."""
+def _around(file: BinaryIO, seq: int) -> tuple[bytes | None, bytes | None, bytes | None, int]:
+    """The line before, the one with this number, the one after, and where that begins.
+
+    Bisected, since numbers grow along the file.
+    """
     low, high = 0, file.seek(0, 2)
     while high - low > _BLOCK:
         middle = (low + high) // 2
@@ -94,16 +101,16 @@ def _around(file: BinaryIO, seq: int) -> tuple[bytes | None, bytes | None, bytes
             low = at
     file.seek(low)
     before: bytes | None = None
-    for raw in file:
+    while raw := file.readline():
         line = raw.rstrip(b"\n")
         number = _number(line) if raw.endswith(b"\n") else seq + 1
         if number == seq:
-            after = file.readline()
-            return before, line, after.rstrip(b"\n") if after.endswith(b"\n") else None
+            behind, after = file.tell(), file.readline()
+            return before, line, after.rstrip(b"\n") if after.endswith(b"\n") else None, behind
         if number > seq:
             break
         before = line
-    return None, None, None
+    return None, None, None, 0
 
 
 def _number(line: bytes) -> int:

@@ -29,9 +29,9 @@ _DEVICES, _INCIDENTS = 10, 6
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """Devices that tried in a span: how many, counted for each service, and those that tried most with how often."""
+    """Devices that tried in a span: how many different ones, and those that tried most with how often."""
 
-    attempting: int
+    different: int
     top: tuple[tuple[str, int], ...]
 
 
@@ -133,9 +133,9 @@ def _over_time(index: Index, which: Filter, starts: Sequence[int]) -> tuple[list
 
 
 def _tries(index: Index, since_ms: int) -> Tries:
-    counts = index.stats(By.DEVICE, Filter(since_ms=since_ms), _DEVICES + 1)
-    top = tuple((each.key, each.attempts) for each in counts if each.key is not None)
-    return Tries(sum(index.devices_attempting(since_ms).values()), top[:_DEVICES])
+    counts = index.stats(By.DEVICE, Filter(since_ms=since_ms))
+    known = [(each.key, each.attempts) for each in counts if each.key is not None]
+    return Tries(len(known), tuple(known[:_DEVICES]))
 
 
 def _label(start_ms: int, width: timedelta, ask: Ask) -> str:

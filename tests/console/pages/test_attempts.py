@@ -3,7 +3,7 @@ import re
 from starlette.testclient import TestClient
 
 from enforcer.policy.verdict import Layer
-from tests.console.lab import Lab, attempt
+from tests.console.lab import NOTARY, Lab, attempt
 
 
 def ids(html: str) -> list[str]:
@@ -83,3 +83,15 @@ def test_what_is_around_it_is_of_the_same_device(shared: TestClient) -> None:
     found = ids(shared.get("/attempts?device=dev-1&since=all").text)
     page = shared.get(f"/attempts/{found[0]}").text
     assert set(ids(page)) == set(found) - {found[0]}
+
+
+def test_a_record_says_who_has_signed_it(lab: Lab) -> None:
+    client = lab.client()
+    path = f"/attempts/{ids(client.get('/attempts').text)[0]}"
+    assert "not signed yet" in client.get(path).text
+    lab.sign()
+    page = client.get(path).text
+    assert "signed, signature valid" in page
+    assert "Checkpoint in line 6 at" in page
+    assert NOTARY.name in page
+    assert "signée, signature valide" in client.get(f"{path}?lang=fr").text

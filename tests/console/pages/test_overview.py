@@ -47,6 +47,13 @@ def test_figures_are_exact_and_chart_and_table_say_the_same(shared: TestClient) 
     assert "12:00 · talk · 1" in page
 
 
+def test_a_device_that_tries_two_services_is_one_device(lab: Lab) -> None:
+    lab.write(attempt(5, "dev-1", service="talk"), attempt(6, "dev-3"), attempt(7, None, service="talk"))
+    tile = re.search(r'id="tile-2">.*?<span class="figure">(\d+)</span>', lab.client().get("/").text, re.DOTALL)
+    assert tile is not None
+    assert tile[1] == "3"
+
+
 def test_the_heat_map_has_every_hour_of_the_week(shared: TestClient) -> None:
     page = shared.get("/").text
     assert page.count('class="cell h') == 7 * 24
