@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from enforcer.config.pages import Auth, Console
 from enforcer.console import api, export, live, search
 from enforcer.console.access import Visitor
-from enforcer.console.guard import Guard
+from enforcer.console.guard import Guard, headers_of
 from enforcer.console.pages import attempts, devices, health, incidents, journal, overview, policy
 from enforcer.console.roles import Right
 from enforcer.console.routes import action, answered, lookup, message, page
@@ -44,7 +44,7 @@ def make_app(site: Site) -> Starlette:
             Route("/healthz", _alive, methods=["GET"]),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
-        middleware=[Middleware(Guard, hosts=hosts_of(settings), secure=settings.origin.startswith("https:"))],
+        middleware=[Middleware(Guard, hosts=hosts_of(settings), secure=_is_secure(settings))],
         exception_handlers={404: answered_error, 405: answered_error, 500: answered_error},
     )
     app.state.site = site
@@ -69,6 +69,10 @@ def _pages() -> Iterable[BaseRoute]:
 
 
 def _actions() -> Iterable[BaseRoute]:
+    yield action("/overview/export", export.overview_tables, Right.EXPORT)
+    yield action("/devices/{device}/export", export.device_tables, Right.EXPORT)
+    yield action("/policy/export", export.policy_tables, Right.EXPORT)
+    yield action("/policy/lists/{name}/export", export.list_rules, Right.EXPORT)
     yield action("/attempts/export", export.attempts, Right.EXPORT)
     yield action("/incidents/export", export.listed_incidents, Right.EXPORT)
     yield action("/journal/export", export.journal, Right.AUDIT)
@@ -102,4 +106,12 @@ async def answered_error(request: Request, error: Exception) -> Response:
             return api.problem(status, "no such address" if status != 500 else "a fault of ours; see the log")
         return message(site, visitor, "trouble.missing" if status in {404, 405} else "trouble.fault", status)
 
-    return await answered(say)(request)
+    response = await answered(say)(request)
+    if status == 500:  # which Starlette sends from outside of the guard
+        settings: Console = request.app.state.site.settings
+        response.headers.update({"cache-control": "no-store", **headers_of(secure=_is_secure(settings))})
+    return response
+
+
+def _is_secure(settings: Console) -> bool:
+    return settings.origin.startswith("https:")

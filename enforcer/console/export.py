@@ -12,6 +12,7 @@ from enforcer.attempts.attempt import ATTEMPT_KEYS, Attempt, Event, Line
 from enforcer.attempts.incidents import incidents, plain_incident
 from enforcer.attempts.index import Filter, Index, Place
 from enforcer.console.asked import Wrong, read_filter
+from enforcer.console.pages import devices, overview, policy
 from enforcer.console.pages.attempts import SINCE
 from enforcer.console.pages.incidents import SINCE as INCIDENTS_SINCE
 from enforcer.console.pages.incidents import states_of
@@ -70,6 +71,29 @@ def journal(ask: Ask) -> Response:
                 older = Place(found[-1].entry.time_ms, found[-1].seq)
 
     return _file(ask, "journal", which, rows, _EVENT_COLUMNS)
+
+
+def overview_tables(ask: Ask) -> Response:
+    """The tables of the overview."""
+    since_ms = overview.gathered(ask).figures.starts[0]
+    return _file(ask, "overview", Filter(since_ms=since_ms), lambda: overview.rows(ask), overview.COLUMNS)
+
+
+def device_tables(ask: Ask) -> Response:
+    """The tables of a device's page, its newest attempts among them. Raises Missing."""
+    which = Filter(device=devices.gathered(ask).device)
+    return _file(ask, "device", which, lambda: devices.export_rows(ask), devices.COLUMNS)
+
+
+def policy_tables(ask: Ask) -> Response:
+    """The tables of the policy's page."""
+    return _file(ask, "policy", Filter(), lambda: policy.export_rows(ask), policy.COLUMNS)
+
+
+def list_rules(ask: Ask) -> Response:
+    """The rules of a list's page. Raises Missing."""
+    name = policy.searched(ask)[0].name
+    return _file(ask, f"list-{name}", Filter(), lambda: policy.rule_rows(ask), policy.RULE_COLUMNS)
 
 
 def _records(ask: Ask, which: Filter) -> Iterator[Mapping[str, object]]:

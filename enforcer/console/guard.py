@@ -3,7 +3,7 @@
 Plain ASGI, so that the live tail flows through it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -35,6 +35,11 @@ _STRICT_TRANSPORT = "max-age=31536000"
 _FREE_PATH = "/healthz"
 
 
+def headers_of(*, secure: bool) -> Mapping[str, str]:
+    """What every page is sent with. secure: pages come over TLS."""
+    return HEADERS | ({"strict-transport-security": _STRICT_TRANSPORT} if secure else {})
+
+
 class Guard:
     """Around the whole application.
 
@@ -44,7 +49,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], secure: bool) -> None:
         self._app, self._hosts = app, frozenset(hosts)
-        self._headers = HEADERS | ({"strict-transport-security": _STRICT_TRANSPORT} if secure else {})
+        self._headers = headers_of(secure=secure)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

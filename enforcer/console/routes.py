@@ -147,7 +147,8 @@ def trouble(site: Site, visitor: Visitor, words: Mapping[str, str], error: Enfor
     """What a page says when it cannot be made."""
     match error:
         case Wrong():
-            return message(site, visitor, "trouble.wrong", 400, words=words, key=error.key, value=error.value)
+            named = {"key": _label(site, visitor, error.key), "value": error.value}
+            return message(site, visitor, "trouble.wrong", 400, words=words, again=error.key in words, **named)
         case Missing():
             return message(site, visitor, "trouble.missing", 404)
         case Unavailable() | Corrupt():
@@ -157,12 +158,30 @@ def trouble(site: Site, visitor: Visitor, words: Mapping[str, str], error: Enfor
 
 
 def message(
-    site: Site, visitor: Visitor, text: str, status: int, *, words: Mapping[str, str] | None = None, **values: str
+    site: Site,
+    visitor: Visitor,
+    text: str,
+    status: int,
+    *,
+    words: Mapping[str, str] | None = None,
+    again: bool = False,
+    **values: str,
 ) -> Response:
-    """A page that says one thing. text: its key; detail, among the values: what stands under it, in any language."""
+    """A page that says one thing.
+
+    text: its key; detail, among the values: what stands under it, in any language. again: the same address without
+    its query is worth another try.
+    """
     detail = values.pop("detail", None)
-    facts = {"message": text, "values": values, "detail": detail}
+    facts = {"message": text, "values": values, "detail": detail, "again": again}
     return HTMLResponse(html(site, visitor, "message.html", words or {}, facts), status)
+
+
+def _label(site: Site, visitor: Visitor, key: str) -> str:
+    """What the forms call a word of the query."""
+    texts = site.renderer.texts
+    found = next((text for text in (f"filter.{key}", f"col.{key}") if texts.has(text)), None)
+    return key if found is None else texts.say(visitor.lang, found)
 
 
 def local_path(text: str | None) -> str:

@@ -1,12 +1,15 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from starlette.testclient import TestClient
 
+from enforcer.config.model import Config
 from enforcer.config.pages import Console
 from enforcer.console.app import hosts_of
-from tests.console.lab import Lab, attempt
+from enforcer.console.guard import HEADERS
+from tests.console.lab import HOST, Lab, attempt
 
 PAGES = (
     "/",
@@ -121,6 +124,24 @@ def test_an_address_that_is_none_has_a_page_too(shared: TestClient) -> None:
     assert "Introuvable" in answer.text
     assert shared.post("/attempts").status_code == 405
     assert shared.get("/api/v1/nothing").json()["status"] == 404
+
+
+def test_a_fault_of_ours_has_a_page_with_the_same_guards(lab: Lab) -> None:
+    def broken() -> Config:
+        raise ZeroDivisionError(EVIL)
+
+    lab.app.state.site = replace(lab.site, config=broken)
+    with TestClient(
+        lab.app, base_url=f"https://{HOST}", client=("127.0.0.1", 50_000), raise_server_exceptions=False
+    ) as client:
+        answer = client.get("/policy", headers={"accept-language": "fr"})
+        told = client.get("/api/v1/policy")
+    assert answer.status_code == told.status_code == 500
+    assert "La console a commis une erreur" in answer.text
+    assert "ZeroDivisionError" not in answer.text + told.text
+    for each in (answer, told):
+        assert {name: each.headers[name] for name in HEADERS} == HEADERS
+        assert each.headers["cache-control"] == "no-store"
 
 
 def test_static_files_may_be_kept_and_pages_not(shared: TestClient) -> None:

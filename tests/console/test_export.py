@@ -5,6 +5,7 @@ import json
 import pytest
 
 from enforcer.console import export
+from tests.console.conftest import Open
 from tests.console.lab import Lab, attempt
 from tests.console.signing import send
 
@@ -74,6 +75,61 @@ def test_long_files_are_read_page_by_page(lab: Lab, monkeypatch: pytest.MonkeyPa
     answer = send(lab.client(), "/attempts", "/attempts/export?since=all", {"format": "json"})
     assert [json.loads(line)["seq"] for line in answer.text.splitlines()] == list(range(15, 1, -1))
     assert send(lab.client(), "/incidents", "/incidents/export?since=all", {"format": "json"}).text.count("\n") == 3
+
+
+def rows_of(lab: Lab, page: str, path: str) -> list[dict[str, str]]:
+    """What a page's export has as CSV, each row without what it does not have."""
+    answer = send(lab.client(), page, path, {"format": "csv"})
+    assert answer.status_code == 200
+    return [{key: value for key, value in row.items() if value} for row in csv.DictReader(io.StringIO(answer.text))]
+
+
+def test_the_tables_of_the_overview(lab: Lab) -> None:
+    rows = rows_of(lab, "/", "/overview/export?since=24h")
+    time = [row for row in rows if row["table"] == "time"]
+    assert len(time) == 2 * 24
+    assert {"table": "time", "from": "2026-11-23T12:00:00+00:00", "service": "chat", "attempts": "43"} in time
+    assert [row for row in rows if row["table"] == "services"] == [
+        {"table": "services", "service": "chat", "attempts": "43"},
+        {"table": "services", "service": "talk", "attempts": "1"},
+    ]
+    assert {"table": "layers", "layer": "tls", "attempts": "41"} in rows
+    assert {"table": "hours", "weekday": "1", "hour": "12", "attempts": "44"} in rows
+    assert {"table": "devices", "device": "dev-1", "attempts": "42"} in rows
+    assert [row["device"] for row in rows if row["table"] == "incidents" and "device" in row] == ["dev-2", "dev-1"]
+    reason = lab.events("access")[0]["reason"]
+    assert reason == "console: overview as csv, since=24h"
+
+
+def test_the_tables_of_a_device(lab: Lab) -> None:
+    rows = rows_of(lab, "/devices/dev-1", "/devices/dev-1/export")
+    assert [row["table"] for row in rows] == ["sessions", "incidents", "sources", "layers", "layers", *["attempts"] * 2]
+    assert rows[0]["addresses"] == "10.20.0.5/32"
+    assert rows[2] == {"table": "sources", "identity": "radius", "attempts": "42"}
+    assert rows[-1]["name"] == "a.chat.test"
+    assert lab.events("access")[0]["device"] == "dev-1"
+    assert send(lab.client(), "/", "/devices/dev-9/export", {"format": "csv"}).status_code == 404
+
+
+def test_the_tables_of_the_policy_and_the_rules_of_a_list(lab: Lab) -> None:
+    lists, exemptions = rows_of(lab, "/policy", "/policy/export")
+    assert (lists["table"], lists["title_fr"], lists["rules"]) == ("lists", "Clavardage", "6")
+    assert (exemptions["group"], exemptions["days_left"]) == ("laboratory", "128")
+    rules = rows_of(lab, "/policy/lists/chat", "/policy/lists/chat/export?find=messaging")
+    assert [row["kind"] for row in rules] == ["suffix", "http_path", "cidr", "cidr", "suffix"]
+    assert rules[2]["ports"] == "udp/853"
+    assert rules[-1]["why"] == "the department's own mail"
+    assert len(lab.events("access")) == 2
+    assert send(lab.client(), "/", "/policy/lists/none/export", {"format": "csv"}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/overview", "/devices/dev-1", "/policy", "/policy/lists/chat", "/attempts"])
+def test_every_export_needs_the_right_and_a_form_of_ours(opened: Open, path: str) -> None:
+    lab = opened(open_roles=["operator"])
+    assert send(lab.client(), "/health", f"{path}/export", {"format": "csv"}).status_code == 403
+    other = opened()
+    assert other.client().post(f"{path}/export", data={"format": "csv"}).status_code == 403
+    assert lab.events("access") == other.events("access") == []
 
 
 def test_other_formats_are_refused(lab: Lab) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from enforcer.attempts.attempt import Attempt, Line
 from enforcer.attempts.block import Recorded
-from enforcer.attempts.index import By, Filter, Index, Place
+from enforcer.attempts.index import By, Filter, Index, Place, Subject
 from enforcer.console.asked import WORDS, read_filter, read_number, read_page
-from enforcer.console.pages.common import titles_of
+from enforcer.console.pages.common import incident_path, titles_of
 from enforcer.console.pages.inlog import look
 from enforcer.console.pages.signed import signature
 from enforcer.console.plain import plain_record
@@ -128,9 +128,19 @@ def record(ask: Ask) -> Mapping[str, object]:
         "chain": chain,
         "signature": signature(ask.site.log, chain),
         "titles": titles_of(ask),
+        "incident": _incident(attempt),
         "around": [row for row in around if row.id != line.id],
         "json": json.dumps(plain_record(line), indent=2, ensure_ascii=False),
     }
+
+
+def _incident(attempt: Attempt) -> str | None:
+    """The page of the incident that it belongs to; None where nobody is known."""
+    if attempt.owner.device is not None:
+        return incident_path(Subject(attempt.owner.device), attempt.block.service)
+    if attempt.client_ip is not None:
+        return incident_path(Subject(None, attempt.block.realm, attempt.client_ip), attempt.block.service)
+    return None
 
 
 def _same(index: Index, attempt: Attempt) -> Sequence[Line]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
+from enforcer.attempts.attempt import moment
+from enforcer.attempts.incidents import Incident
 from enforcer.attempts.index import Subject
 from enforcer.console.site import Ask, Site
 from enforcer.console.texts import Lang
@@ -72,6 +74,21 @@ def incident_path(subject: Subject, service: str) -> str:
     """The address of an incident's page."""
     parts = ("device", subject.device) if subject.device is not None else ("address", subject.realm, subject.client_ip)
     return "/incidents/" + "/".join(quote(str(part), safe="") for part in (*parts, service))
+
+
+def incident_row(each: Incident) -> Mapping[str, object]:
+    """An incident as a row of a page's tables."""
+    return {
+        "table": "incidents",
+        "device": each.subject.device,
+        "realm": each.subject.realm,
+        "client_ip": each.subject.client_ip,
+        "service": each.service,
+        "state": str(each.state),
+        "evidence": each.strength,
+        "last": moment(each.last_ms),
+        "attempts": each.attempts,
+    }
 
 
 def days_left(until: datetime, now: datetime) -> int:

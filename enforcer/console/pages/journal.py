@@ -80,5 +80,5 @@ def _detail(event: Event) -> tuple[tuple[str, str], ...]:
     return tuple(
         (key, value if isinstance(value, str) else json.dumps(value))
         for key, value in event.detail.items()
-        if value != ""
+        if value not in ("", None)
     )

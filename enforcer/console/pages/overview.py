@@ -1,15 +1,15 @@
 """The first page: is the ban in force, what was attempted when, by which devices, and what has to be looked at."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from enforcer.attempts.incidents import incidents
+from enforcer.attempts.incidents import Incident, incidents
 from enforcer.attempts.index import By, Count, Filter, Index, Review
 from enforcer.console.asked import Wrong
 from enforcer.console.charts import grouped, heat, stacked
-from enforcer.console.pages.common import incident_path, series_of, standing, titles_of
+from enforcer.console.pages.common import incident_path, incident_row, series_of, standing, titles_of
 from enforcer.console.site import Ask
 
 HOUR_MS = 3_600_000
@@ -36,6 +36,17 @@ class Tries:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """Everything that the page counts. chosen: the range; span: in which devices are counted one by one."""
+
+    chosen: str
+    span: str
+    figures: "Figures"
+    tries: Tries
+    pending: Sequence[Incident]
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """What is counted over a span whose bars begin at `starts`. values: of each service, for each bar."""
 
@@ -48,8 +59,8 @@ class Figures:
     known: int
 
 
-def view(ask: Ask) -> Mapping[str, object]:
-    """The facts of the page."""
+def gathered(ask: Ask) -> Shown:
+    """What the index says of the range that is asked for. Raises Wrong."""
     chosen = ask.words.get("since", "7d")
     if chosen not in RANGES:
         raise Wrong("since", chosen)
@@ -63,7 +74,14 @@ def view(ask: Ask) -> Mapping[str, object]:
     span = chosen if chosen in DEVICE_SPANS else DEVICE_SPANS[-1]
     since_ms = _ms(ask.now - RANGES[span][0])
     tries = ask.site.lately(f"devices {span}", lambda index: _tries(index, since_ms))
-    labels = [_label(start, width, ask) for start in figures.starts]
+    return Shown(chosen, span, figures, tries, pending)
+
+
+def view(ask: Ask) -> Mapping[str, object]:
+    """The facts of the page."""
+    shown = gathered(ask)
+    chosen, figures = shown.chosen, shown.figures
+    labels = [_label(start, RANGES[chosen][1], ask) for start in figures.starts]
     cells = [[figures.heat_map.get((day, hour), 0) for hour in range(24)] for day in range(7)]
     shades = heat([value for row in cells for value in row])
     return {
@@ -74,12 +92,12 @@ def view(ask: Ask) -> Mapping[str, object]:
         "services": figures.services,
         "layers": figures.layers,
         "evidence": figures.evidence,
-        "incidents": pending,
+        "incidents": shown.pending,
         "titles": titles_of(ask),
         "total": sum(map(sum, figures.values)),
         "totals": [sum(each) for each in figures.values],
-        "tries": tries,
-        "device_span": span,
+        "tries": shown.tries,
+        "device_span": shown.span,
         "known": figures.known,
         "chart": stacked(labels, figures.values),
         "rows": [(label, [each[i] for each in figures.values]) for i, label in enumerate(labels)],
@@ -87,6 +105,34 @@ def view(ask: Ask) -> Mapping[str, object]:
         "shades": [shades[day * 24 : day * 24 + 24] for day in range(7)],
         "path": incident_path,
     }
+
+
+COLUMNS = (
+    *("table", "from", "service", "layer", "evidence", "weekday", "hour"),
+    *("device", "realm", "client_ip", "state", "last", "attempts"),
+)
+"""Of the page's tables as one file; `table` says of which one a row is, and each row has the columns of its own."""
+
+
+def rows(ask: Ask) -> Iterator[Mapping[str, object]]:
+    """The page's tables, row by row. weekday: 1 is Monday; from: when a stretch of time begins."""
+    shown = gathered(ask)
+    figures = shown.figures
+    for i, start in enumerate(figures.starts):
+        begin = datetime.fromtimestamp(start / 1000, UTC).astimezone(ask.site.zone).isoformat()
+        for service, values in zip(figures.services, figures.values, strict=True):
+            yield {"table": "time", "from": begin, "service": service, "attempts": values[i]}
+    for service, values in zip(figures.services, figures.values, strict=True):
+        yield {"table": "services", "service": service, "attempts": sum(values)}
+    for layer in figures.layers:
+        yield {"table": "layers", "layer": layer.key, "attempts": layer.attempts}
+    for evidence in figures.evidence:
+        yield {"table": "evidence", "evidence": evidence.key, "attempts": evidence.attempts}
+    for (day, hour), count in sorted(figures.heat_map.items()):
+        yield {"table": "hours", "weekday": day + 1, "hour": hour, "attempts": count}
+    for device, count in shown.tries.top:
+        yield {"table": "devices", "device": device, "attempts": count}
+    yield from map(incident_row, shown.pending)
 
 
 def _figures(index: Index, starts: Sequence[int], zone: tzinfo) -> Figures:

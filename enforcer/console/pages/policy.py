@@ -1,7 +1,7 @@
 """What is banned now: lists, rules with their sources, protections, exemptions, and what the last version changed."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from ipaddress import ip_address
@@ -80,22 +80,110 @@ def view(ask: Ask) -> Mapping[str, object]:
 
 def one(ask: Ask) -> Mapping[str, object]:
     """The facts of one list's page. Raises Missing."""
-    policy = ask.site.policies.in_force()
-    found = next((each for each in policy.lists if each.name == ask.path["name"]), None)
-    if found is None:
-        raise Missing("no such list")
-    needle = ask.words.get("find", "").lower()
-    rules = [rule for rule in found.rules if needle in f"{rule.trigger} {rule.part} {rule.kind}".lower()]
+    found, rules = searched(ask)
     return {
         "here": "policy",
         "list": found,
         "titles": titles_of(ask),
         "rules": rules[:_RULES],
         "matching": len(rules),
-        "needle": needle,
         "today": ask.now.date(),
         "kinds": _kinds(found),
     }
+
+
+COLUMNS = (
+    *("table", "list", "service", "title_en", "title_fr", "vendor", "version", "mode", "ban", "rules", "ending"),
+    *("device", "group", "until", "days_left", "reason", "approved_by", "change", "rule", "detail"),
+)
+"""Of the page's tables as one file; `table` says of which one a row is, and each row has the columns of its own."""
+
+RULE_COLUMNS = (
+    *("rule", "kind", "trigger", "ports", "part", "evidence", "confidence"),
+    *("source", "seen", "expires", "file", "line", "why"),
+)
+
+
+def export_rows(ask: Ask) -> Iterator[Mapping[str, object]]:
+    """The page's tables, row by row."""
+    policy, ban = ask.site.policies.in_force(), ask.site.config().policy.ban
+    for each in policy.lists:
+        yield {
+            "table": "lists",
+            "list": each.name,
+            "service": each.service,
+            "title_en": each.title.en,
+            "title_fr": each.title.fr,
+            "vendor": each.vendor,
+            "version": each.version,
+            "mode": str(each.mode),
+            "ban": each.ban or ban,
+            "rules": len(each.rules),
+            "ending": _ending(each, ask.now),
+        }
+    for names in policy.third_party:
+        own = {"list": names.source.name, "service": names.source.service, "rules": names.suffixes + names.exacts}
+        yield {"table": "lists", **own, "vendor": "third party", "ban": ban}
+    for exempt, days in ((each.exemption, each.days) for each in held(ask.site.config().policy.exemptions, ask.now)):
+        yield {
+            "table": "exemptions",
+            "device": exempt.device,
+            "group": exempt.group,
+            "service": " ".join(exempt.services),
+            "until": exempt.until.isoformat(),
+            "days_left": days,
+            "reason": exempt.reason,
+            "approved_by": exempt.approved_by,
+        }
+    changed = last_change(ask, policy)
+    if changed is not None and changed.changes is not None:
+        yield from _change_rows(changed.changes)
+
+
+def rule_rows(ask: Ask) -> Iterator[Mapping[str, object]]:
+    """The rules of one list that are searched for, all of them, and what it never blocks. Raises Missing."""
+    found, rules = searched(ask)
+    for rule in rules:
+        yield {
+            "rule": rule.id,
+            "kind": str(rule.kind),
+            "trigger": rule.trigger,
+            "ports": " ".join(map(str, rule.ports)),
+            "part": rule.part,
+            "evidence": str(rule.evidence),
+            "confidence": str(rule.confidence),
+            "source": rule.source,
+            "seen": rule.seen,
+            "expires": None if rule.expires is None else rule.expires.isoformat(),
+            "file": rule.file.rpartition("/")[2],
+            "line": rule.line,
+        }
+    for kept in found.never_block:
+        yield {"rule": "never_block", "kind": str(kept.kind), "trigger": kept.name, "why": kept.why}
+
+
+def _change_rows(changes: Changes) -> Iterator[Mapping[str, object]]:
+    for change, rules in (("added", changes.added), ("removed", changes.removed)):
+        for rule in rules:
+            yield {"table": "changes", "change": change, "rule": rule.id, "detail": f"{rule.part}, {rule.source}"}
+    for before, after in changes.changed:
+        told = "; ".join(f"{key}: {was} -> {now}" for key, was, now in details(before, after))
+        yield {"table": "changes", "change": "altered", "rule": after.id, "detail": told}
+    for name, (was, now) in changes.third_party.items():
+        yield {"table": "changes", "change": "altered", "rule": name, "detail": f"{was} -> {now} names"}
+    for each in changes.verdicts:
+        told = f"{each.before.action} -> {each.after.action}"
+        yield {"table": "changes", "change": "verdict", "rule": shown(each.destination), "detail": told}
+
+
+def searched(ask: Ask) -> tuple[BlockList, Sequence[Rule]]:
+    """The list of an address, and which of its rules are searched for; without a word all. Raises Missing."""
+    policy = ask.site.policies.in_force()
+    found = next((each for each in policy.lists if each.name == ask.path["name"]), None)
+    if found is None:
+        raise Missing("no such list")
+    needle = ask.words.get("find", "").lower()
+    return found, [rule for rule in found.rules if needle in f"{rule.trigger} {rule.part} {rule.kind}".lower()]
 
 
 def held(exemptions: Sequence[Exemption], now: datetime) -> list[Held]:
