@@ -5,43 +5,35 @@ import logging
 import os
 import signal
 import socket
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from pathlib import Path
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from prometheus_client import Metric
 
 from enforcer import __version__
 from enforcer.attempts.attempt import Closes
-from enforcer.attempts.durable import replace_file
 from enforcer.attempts.index.open import open_reader, open_writer
 from enforcer.attempts.keys import open_notary, publish
 from enforcer.attempts.log import DayLog
-from enforcer.attempts.spool import segments
-from enforcer.blocklists import SIGNATURE
-from enforcer.config.describe import needs_restart, show
-from enforcer.config.model import Config, upstream_labels
+from enforcer.config.describe import needs_restart
+from enforcer.config.model import upstream_labels
 from enforcer.config.values import Endpoint
 from enforcer.control import Answer, Operation, Request, control_socket, number_of, text_of
-from enforcer.counters import DROPS, read_counters, word
-from enforcer.devices.inventory import Inventory
+from enforcer.counters import DROPS, word
 from enforcer.devices.registry import Registry
-from enforcer.errors import EnforcerError, Malformed, Mistakes, Unavailable
+from enforcer.errors import EnforcerError, Malformed
 from enforcer.folders import Folders
 from enforcer.hub.certificates import all_expiries
-from enforcer.hub.compiler import SELF_TEST, Compiled
+from enforcer.hub.figures import Process, Words, by_kind, policy_facts, split, spool_figures, words_of, worker_problems
+from enforcer.hub.force import Force
 from enforcer.hub.indexer import Indexer
+from enforcer.hub.loading import Inputs, Loader
 from enforcer.hub.lock import hub_lock
-from enforcer.hub.metrics import PolicyFacts, Snapshot, alive, metrics_app
-from enforcer.hub.orders import RENEW_S, OrderBook, Spared
+from enforcer.hub.metrics import Snapshot, alive, metrics_app
 from enforcer.hub.recorder import BATCH, Recorder
 from enforcer.notify import notify
-from enforcer.orders import Grant, ShownGrant
 from enforcer.pageserver import Only, page_server
 from enforcer.part import Means, Part
 from enforcer.sockets import bound
@@ -50,38 +42,8 @@ POLL_S = 0.1
 FOLLOW_S = 5.0  # within which a worker follows new orders, or is taken to be stuck
 PAUSE_MINUTES_MAX = 24 * 60
 GRANT_POLL_S = 0.25  # a grant reaches workers within a second: this, and how often they look
-_NEVER = datetime.max.replace(tzinfo=UTC)
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a start and every reload read anew. Each raises Mistakes or Unavailable, and may take seconds."""
-
-    config: Callable[[], Config]
-    inventory: Callable[[Config], Inventory]
-    policy: Callable[[Config, datetime], Compiled]
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A configuration with what it names, read and checked."""
-
-    config: Config
-    inventory: Inventory
-    compiled: Compiled
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class _Worker:
-    """What the supervisor says of a process."""
-
-    kind: str
-    pid: int | None
-    restarts: int
-    up: bool
 
 
 class Hub:
@@ -94,18 +56,16 @@ class Hub:
 
         Raises Mistakes or Unavailable.
         """
-        self._inputs, self._clock, self._make_parts = inputs, clock, parts
+        self._loader, self._clock, self._make_parts = Loader(inputs), clock, parts
         self._parts: tuple[Part, ...] = ()
         self._started = clock()
-        self._loads: Counter[str] = Counter()
-        self._loaded = self._load()
+        self._loaded = self._loader.load(self._started)
         self.config = self._loaded.config
         self._folders = Folders(self.config.data_dir)
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, Process] = {}
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._refused: str | None = None
-        self._spared: Spared | None = None
         self._disk = ThreadPoolExecutor(1, "disk")  # a disk may take seconds, and devices' sessions come meanwhile
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -155,28 +115,19 @@ class Hub:
         now_ms = _ms(now)
         live = self._recorder.live()
         live.update(self._indexer.before)
-        attempts: Counter[tuple[str, str, str]] = Counter()
-        identified: Counter[str] = Counter()
-        for (service, layer, action, source), count in live.items():
-            attempts[service, layer, action] += count
-            identified[source] += count
-        config = self._loaded.config
-        named = config.policy.notice.monitoring_notice_acknowledged
-        restarts: Counter[str] = Counter()
-        up: Counter[str] = Counter()
-        for worker in self._workers.values():
-            restarts[worker.kind] += worker.restarts
-            up[worker.kind] += worker.up
+        attempts, identified = split(live)
+        restarts, up = by_kind(self._workers.values())
+        named = self._loaded.config.policy.notice.monitoring_notice_acknowledged
         return Snapshot(
             version=__version__,
             now_ms=now_ms,
-            policy=self._facts(now),
-            loads=self._loads,
-            workers=self._read_counters(),
+            policy=policy_facts(self._loaded, self._force.orders.pauses, now),
+            loads=self._loader.results,
+            workers=self._words(),
             upstreams=upstream_labels(self.config),
             restarts=restarts,
             up=up,
-            spool=self._spool_figures(now_ms),
+            spool=spool_figures(self._folders.spool, self._recorder.oldest(), now_ms),
             attempts=attempts,
             newest={key: (attempt.id, attempt.time_ms) for key, attempt in self._recorder.last.items()},
             identified=identified,
@@ -192,21 +143,6 @@ class Hub:
     def health(self) -> str | None:
         """Why the hub is not recording; None while it is."""
         return self._recorder.trouble
-
-    def _load(self) -> _Loaded:
-        """Everything anew, from its files; counted by result."""
-        at = self._clock()
-        try:
-            config = self._inputs.config()
-            loaded = _Loaded(config, self._inputs.inventory(config), self._inputs.policy(config, at), at)
-        except Mistakes as error:
-            self._loads[_refusal(error)] += 1
-            raise
-        except EnforcerError:
-            self._loads["unreadable"] += 1
-            raise
-        self._loads["ok"] += 1
-        return loaded
 
     def _open(self) -> None:
         now, config, folders = self._clock(), self.config, self._folders
@@ -232,11 +168,11 @@ class Hub:
             lambda: _ms(self._clock()),
             config.metrics.devices,
         )
-        self._book = OrderBook(folders.orders)
+        self._force = Force(folders, self._registry)
         if self._log.cut:
             self._recorder.record("recovered", {"octets": self._log.cut}, now)
-        before = self._book.orders.policy
-        self._order(now)
+        before = self._force.orders.policy
+        self._force.put(self._loaded, now)
         compiled = self._loaded.compiled
         detail = {
             "version": __version__,
@@ -248,7 +184,7 @@ class Hub:
             "unsigned": self._log.unsigned,
         }
         self._recorder.record("start", detail, now)
-        self._recorder.record("configuration", {"sha256": _digest(config)}, now)
+        self._recorder.record("configuration", {"sha256": self._loaded.digest}, now)
         means = Means(
             config, folders, self._clock, self._plan_event, self._log, self._indexer.drop_before, self._registry
         )
@@ -291,58 +227,27 @@ class Hub:
     async def _upkeep(self) -> None:
         while True:
             now = self._clock()
-            for worker, words in self._read_counters().items():
+            for worker, words in self._words().items():
                 self._recorder.lost(worker, {reason: words[word("attempts_dropped", reason)] for reason in DROPS}, now)
-            try:
-                for pause in self._book.drop_ended(now):
-                    self._recorder.record("resume", {"realm": pause.realm, "who": "end of the pause"}, now)
-            except OSError as error:
-                _log.error("orders event=not_written error=%s", error.strerror)
+            for pause in self._force.end_pauses(now):
+                self._recorder.record("resume", {"realm": pause.realm, "who": "end of the pause"}, now)
             notify("WATCHDOG=1")
             await asyncio.sleep(1)
-
-    def _order(self, now: datetime) -> None:
-        """Put the loaded policy and configuration in force; the configuration first, which the orders announce."""
-        with _orders_writable(self._folders.orders):
-            self._book.drop_ended(now)
-            text = show(self._loaded.config).encode()
-            changed = _bytes(self._folders.accepted) != text
-            if changed:
-                replace_file(self._folders.accepted, text)
-            grants, shown = self._grants(now)
-            changed = changed or _holders(grants, shown) != _holders(self._book.orders.grants, self._book.orders.shown)
-            self._book.put_in_force(self._loaded.compiled.sha256, grants, shown, anew=changed)
 
     async def _followed(self) -> bool:
         """Wait until every worker that lives follows the orders; False when one takes too long."""
         for _ in range(round(FOLLOW_S / POLL_S)):
             now_ms = _ms(self._clock())
-            generation = self._book.orders.generation
-            counters = self._read_counters().values()
+            generation = self._force.orders.generation
+            counters = self._words().values()
             if all(words[word("worker_generation")] == generation for words in counters if alive(words, now_ms)):
                 return True
             await asyncio.sleep(POLL_S)
         return False
 
-    def _grants(self, now: datetime) -> tuple[tuple[Grant, ...], tuple[ShownGrant, ...]]:
-        """What the registry makes certain now; of another policy or inventory, for its devices."""
-        policy, inventory = self._loaded.config.policy, self._registry.inventory
-        if self._spared is None or self._spared.policy is not policy or self._spared.inventory is not inventory:
-            self._spared = Spared(policy, self._registry, [realm.name for realm in self._loaded.config.realms])
-        self._registry.moved = False
-        return self._spared.grants(now)
-
     async def _grant(self) -> None:
-        """Renew what is granted, at once when an exempt device has come or gone."""
-        renewed = self._clock()
         while True:
-            now = self._clock()
-            if self._registry.moved or abs(now - renewed) >= timedelta(seconds=RENEW_S):
-                renewed = now
-                try:
-                    self._book.grant(*self._grants(now))
-                except OSError as error:
-                    _log.error("orders event=not_written error=%s", error.strerror)
+            self._force.renew(self._loaded, self._clock())
             await asyncio.sleep(GRANT_POLL_S)
 
     async def _op_ping(self, _: Request) -> Answer:
@@ -356,7 +261,7 @@ class Hub:
             "node": self.config.node,
             "uptime_s": round((now - self._started).total_seconds()),
             "ruleset": self._loaded.compiled.ruleset,
-            "generation": self._book.orders.generation,
+            "generation": self._force.orders.generation,
             "loaded": self._loaded.at.isoformat(),
             "workers": {
                 name: {
@@ -364,7 +269,7 @@ class Hub:
                     "heartbeat_ms": words[word("worker_heartbeat_milliseconds")],
                     "alive": alive(words, now_ms),
                 }
-                for name, words in self._read_counters().items()
+                for name, words in self._words().items()
             },
             "processes": {
                 name: {"kind": worker.kind, "pid": worker.pid, "restarts": worker.restarts, "up": worker.up}
@@ -372,11 +277,11 @@ class Hub:
             },
             "spool": {
                 name: {"bytes": size, "oldest_s": round(age)}
-                for name, (size, age) in self._spool_figures(now_ms).items()
+                for name, (size, age) in spool_figures(self._folders.spool, self._recorder.oldest(), now_ms).items()
             },
             "log_sequence": self._log.seq,
             "index_lag": self._log.seq - self._indexer.seq,
-            "pauses": [{"realm": p.realm, "until": p.until.isoformat()} for p in self._book.orders.pauses],
+            "pauses": [{"realm": p.realm, "until": p.until.isoformat()} for p in self._force.orders.pauses],
             "problems": list(self._problems(now_ms)),
         }
 
@@ -386,13 +291,7 @@ class Hub:
                 yield trouble
         if self._refused is not None:
             yield f"the last reload was refused: {self._refused}"
-        for name, words in self._read_counters().items():
-            process = self._workers.get(name)
-            if alive(words, now_ms):
-                if words[word("worker_generation")] != self._book.orders.generation:
-                    yield f"{name}: follows older orders, of generation {words[word('worker_generation')]}"
-            elif process is not None and process.up:
-                yield f"{name}: no heartbeat"
+        yield from worker_problems(self._words(), self._workers, self._force.orders.generation, now_ms)
         for part in self._parts:
             yield from part.problems()
 
@@ -401,7 +300,7 @@ class Hub:
         who = str(request.get("who") or "control socket")[:80]
         async with self._reloading:
             try:
-                loaded = await asyncio.to_thread(self._load)
+                loaded = await asyncio.to_thread(self._loader.load, self._clock())
             except EnforcerError as error:
                 self._refused = str(error)
                 _log.warning("hub event=reload_refused")
@@ -410,11 +309,11 @@ class Hub:
             old, self._loaded = self._loaded, loaded
             now = self._clock()
             self._registry.use(loaded.inventory)
-            self._order(now)
+            self._force.put(loaded, now)
             new = loaded.compiled.ruleset
             self._recorder.record("reload", {"old": old.compiled.ruleset, "new": new, "who": who}, now)
-            if _digest(loaded.config) != _digest(old.config):
-                self._recorder.record("configuration", {"sha256": _digest(loaded.config)}, now)
+            if loaded.digest != old.digest:
+                self._recorder.record("configuration", {"sha256": loaded.digest}, now)
             for part in self._parts:
                 part.follow(loaded.config)
             followed = await self._followed()
@@ -435,8 +334,7 @@ class Hub:
             raise Malformed(f'"{realm}" is no realm; there are {", ".join(names)}')
         now = self._clock()
         until = now + timedelta(minutes=minutes)
-        with _orders_writable(self._folders.orders):
-            self._book.pause(realm, until)
+        self._force.pause(realm, until)
         ends = until.isoformat(timespec="seconds")
         detail = {"realm": realm, "minutes": minutes, "until": ends, "reason": reason[:200], "who": who[:80]}
         self._recorder.record("pause", detail, now)
@@ -444,15 +342,14 @@ class Hub:
 
     async def _op_resume(self, request: Request) -> Answer:
         realm, who = text_of(request, "realm"), text_of(request, "who")
-        with _orders_writable(self._folders.orders):
-            if not self._book.resume(realm):
-                raise Malformed(f'"{realm}" is not paused')
+        if not self._force.resume(realm):
+            raise Malformed(f'"{realm}" is not paused')
         self._recorder.record("resume", {"realm": realm, "who": who[:80]}, self._clock())
         return {}
 
     async def _op_worker(self, request: Request) -> Answer:
         """What the supervisor tells whenever a process starts or ends."""
-        self._workers[text_of(request, "name")] = _Worker(
+        self._workers[text_of(request, "name")] = Process(
             kind=text_of(request, "kind"),
             pid=None if request.get("pid") is None else number_of(request, "pid", 0, 1 << 31),
             restarts=number_of(request, "restarts", 0, 1 << 31),
@@ -460,37 +357,8 @@ class Hub:
         )
         return {}
 
-    def _read_counters(self) -> Mapping[str, tuple[int, ...]]:
-        found = ((path.name, read_counters(path)) for path in sorted(self._folders.counters.iterdir()))
-        return {name: words for name, words in found if words is not None}
-
-    def _spool_figures(self, now_ms: int) -> dict[str, tuple[int, float]]:
-        """Of each worker, the bytes of its segments, and the age of its oldest attempt that is in no line yet."""
-        oldest = self._recorder.oldest()
-        figures = {}
-        for folder in sorted(self._folders.spool.glob("*/")):
-            size = sum(_size(path) for _, path in segments(folder))
-            since = oldest.get(folder.name)
-            figures[folder.name] = (size, 0.0 if since is None else max(now_ms - since, 0) / 1000)
-        return figures
-
-    def _facts(self, now: datetime) -> PolicyFacts:
-        policy, compiled = self._loaded.config.policy, self._loaded.compiled
-        exemptions: Counter[tuple[str, str]] = Counter()
-        for exemption in policy.exemptions:
-            for service in exemption.services:
-                exemptions[service, "active" if now < exemption.until else "expired"] += 1
-        paused = {pause.realm for pause in self._book.orders.pauses if now < pause.until}
-        return PolicyFacts(
-            ban=policy.ban,
-            ruleset=compiled.ruleset,
-            mode=policy.mode.value,
-            loaded_ms=_ms(self._loaded.at),
-            services=compiled.services,
-            rules=compiled.rules,
-            exemptions=exemptions,
-            paused={realm.name: realm.name in paused for realm in self._loaded.config.realms},
-        )
+    def _words(self) -> Words:
+        return words_of(self._folders.counters)
 
 
 def _listening(endpoint: Endpoint) -> socket.socket:
@@ -500,43 +368,5 @@ def _listening(endpoint: Endpoint) -> socket.socket:
     return sock
 
 
-@contextmanager
-def _orders_writable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{path}: cannot be written ({error.strerror})") from error
-
-
 def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
-
-
-def _refusal(error: Mistakes) -> str:
-    """What kept a policy from being loaded, as a label of its metric."""
-    if any(each.what.startswith(SIGNATURE) for each in error.mistakes):
-        return "bad_signature"
-    return "self_test_failed" if all(each.what.startswith(SELF_TEST) for each in error.mistakes) else "invalid"
-
-
-def _digest(config: Config) -> str:
-    return sha256(show(config).encode()).hexdigest()
-
-
-def _holders(grants: Iterable[Grant], shown: Iterable[ShownGrant]) -> set[Grant | ShownGrant]:
-    """Who is spared what, whatever the moment at which the grants lapse."""
-    return {replace(each, until=_NEVER) for each in grants} | {replace(each, until=_NEVER) for each in shown}
-
-
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:  # deleted meanwhile
-        return 0

@@ -8,7 +8,8 @@ from enforcer.gateway.part import GatewayPart
 from enforcer.hub.access import AccessLog
 from enforcer.hub.checkpoints import Checkpoints
 from enforcer.hub.clocks import ClockWatch
-from enforcer.hub.hub import Hub, Inputs
+from enforcer.hub.hub import Hub
+from enforcer.hub.loading import Inputs
 from enforcer.hub.marks import Marks
 from enforcer.hub.probes import Probes
 from enforcer.hub.retention import Retention

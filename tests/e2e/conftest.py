@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.lab import Lab, laboratory
-from tests.e2e.lan import Service, Step, Unbound
+from tests.e2e.lan import Service, Step, Unbound, free_port
 from tests.tools import need
 
 
@@ -35,8 +35,11 @@ def own(upstream: Unbound, tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The whole path, for all tests of it: started once."""
-    with laboratory(tmp_path_factory.mktemp("lab")) as lab:
+    """The whole path, for all tests of it, and each kind of process: started once."""
+    folder = tmp_path_factory.mktemp("lab")
+    attempts = {"aggregate_s": 0, "sinks": [{"type": "file", "path": str(folder / "shipped" / "attempts.ndjson")}]}
+    console = {"listen": f"127.0.0.1:{free_port()}", "auth": "open"}
+    with laboratory(folder, attempts=attempts, console=console) as lab:
         yield lab
 
 

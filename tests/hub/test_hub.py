@@ -25,7 +25,8 @@ from enforcer.counters import Counters, word
 from enforcer.devices.inventory import Inventory
 from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
 from enforcer.hub.compiler import Compiled
-from enforcer.hub.hub import Hub, Inputs
+from enforcer.hub.hub import Hub
+from enforcer.hub.loading import Inputs
 from enforcer.orders import decode_orders
 from enforcer.part import Means, Part
 from tests.records import NOON_MS, logged, moment, registry, spooled, whole

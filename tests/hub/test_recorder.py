@@ -65,7 +65,7 @@ class Site:
 
     def kill(self) -> None:
         """As SIGKILL leaves it: nothing is written, every file is let go."""
-        for source in self.recorder._sources.values():
+        for source in self.recorder._shelf.sources.values():
             source.segment.close()
         if self.log._fd >= 0:
             os.close(self.log._fd)
