@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -38,6 +39,12 @@ class Postgres:
             db.execute(f'CREATE DATABASE "{database}"'.encode())
         return self.url(database)
 
+    def there(self, database: str) -> str:
+        """A database that is made where it is not there yet; returns its URL."""
+        with psycopg.connect(self.url(), autocommit=True) as db:
+            known = db.execute("SELECT FROM pg_database WHERE datname = %s", (database,)).fetchone()
+        return self.create(database) if known is None else self.url(database)
+
     def start(self) -> None:
         command: list[str | Path] = [
             self._tools / "postgres",
@@ -57,42 +64,40 @@ class Postgres:
                 return
         raise AssertionError("PostgreSQL does not start")
 
-    def stop(self) -> None:
-        """At once, as if the machine had gone."""
+    def stop(self, cleanly: bool = False) -> None:
+        """At once, as if the machine had gone; or cleanly, with all that is in memory written."""
         if self._process is not None:
-            self._process.send_signal(3)  # SIGQUIT: an immediate shutdown
-            self._process.wait(20)
+            self._process.send_signal(signal.SIGINT if cleanly else signal.SIGQUIT)
+            self._process.wait(300 if cleanly else 20)
             self._process = None
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(kept: Path | None = None) -> Iterator[Postgres]:
+    """A running server. kept: a folder that stays when it is stopped, and may have one's data already."""
     found = Path(need("pg_config")) if shutil.which("pg_config") else None
     tools = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:] or ([found.parent] if found else [])
     if not tools or not (tools[0] / "initdb").exists():
         need("initdb")
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path is short
+    folder = kept or Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path is short
     try:
-        if _USER is not None:
-            shutil.chown(folder, _USER)
-        initdb: list[str | Path] = [
-            tools[0] / "initdb",
-            "-D",
-            folder / "data",
-            "-U",
-            "enforcer",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        ]
-        subprocess.run(initdb, check=True, capture_output=True, user=_USER, cwd="/tmp")
+        if not (folder / "data").exists():
+            _initialise(folder, tools[0])
         server = Postgres(folder, tools[0])
         server.start()
         try:
             yield server
         finally:
-            server.stop()
+            server.stop(cleanly=kept is not None)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _initialise(folder: Path, tools: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if _USER is not None:
+        shutil.chown(folder, _USER)
+    command: list[str | Path] = [tools / "initdb", "-D", folder / "data", "-U", "enforcer", "-A", "trust"]
+    command += ["-E", "UTF8", "--no-sync"]
+    subprocess.run(command, check=True, capture_output=True, user=_USER, cwd="/tmp")

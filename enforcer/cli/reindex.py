@@ -15,7 +15,7 @@ from enforcer.errors import Unavailable
 from enforcer.folders import Folders
 from enforcer.hub.lock import hub_lock
 
-_BATCH = 10_000
+_BATCH = 20_000
 
 
 @click.command()

@@ -13,7 +13,7 @@ from enforcer.errors import Unavailable
 from enforcer.hub.metrics import WINDOWS
 from enforcer.hub.rows import Total
 
-BATCH = 1000
+BATCH = 5000
 POLL_S = 0.1
 FIGURES_S = 60.0  # how often devices are counted anew
 

@@ -1,7 +1,8 @@
 """The index at its size: rows stored a second, bytes a record, and how long a page's questions take.
 
 ENFORCER_BENCH_RECORDS says how many records; the budget is stated for 10,000,000. ENFORCER_BENCH_INDEX=sqlite or
-postgresql asks one database only. Rows are made here, without a log; what the log costs is measured in test_recorder.
+postgresql asks one database only. ENFORCER_BENCH_INDEX_DIR keeps them in a folder, where the next run finds them. Rows
+are made here, without a log; what the log costs is measured in evidence.
 """
 
 import os
@@ -10,7 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -26,6 +27,7 @@ from tests.postgres import postgres
 from tests.records import NOON_MS
 
 RECORDS = int(os.environ.get("ENFORCER_BENCH_RECORDS", "300000"))
+WANTED = os.environ.get("ENFORCER_BENCH_INDEX", "sqlite postgresql").split()
 DEVICES = 10_000
 DAYS = 365
 BATCH = 20_000
@@ -82,7 +84,6 @@ def batches(records: int) -> Iterator[tuple[Batch, int]]:
                     "logged": at + 100,
                     "count": 1 + number % 7,
                     "first": number << 32 | 1,
-                    "to": (number << 32) + 1 + number % 7,
                     "layer": layer,
                     "service": service,
                     "part": ("messaging", "media", "updates")[rule % 3],
@@ -135,27 +136,41 @@ QUESTIONS: dict[str, Question] = {
 
 def main() -> None:
     """Both databases, one after the other."""
-    wanted = os.environ.get("ENFORCER_BENCH_INDEX", "sqlite postgresql").split()
     columns: dict[str, list[str]] = {"records": [], "stored a second": [], "MB": [], "bytes a record": []}
     columns |= {f"{question}, ms": [] for question in QUESTIONS}
-    for database in wanted:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
-            writer, reader, size = stack.enter_context(opened(database, Path(folder)))
-            begin = time.perf_counter()
-            waited = 0.0
-            for batch, last in batches(RECORDS):
-                store = time.perf_counter()
-                writer._store(batch, Cursor("2026-11-23", last, last), bytes(32))
-                waited += time.perf_counter() - store
-            print(f"{database}: {RECORDS:,} records in {time.perf_counter() - begin:.0f} s", flush=True)
-            columns["records"].append(f"{RECORDS:,}")
-            columns["stored a second"].append(f"{RECORDS / waited:,.0f}")
+    for database in WANTED:
+        with filled(database) as (reader, size, stored_s):
             octets = size()
+            columns["records"].append(f"{RECORDS:,}")
+            columns["stored a second"].append(f"{RECORDS / stored_s:,.0f}" if stored_s else "")
             columns["MB"].append(mb(octets))
             columns["bytes a record"].append(f"{octets / RECORDS:.0f}")
             for question, ask in QUESTIONS.items():
                 columns[f"{question}, ms"].append(ms(_timed(ask, reader)))
-    print_table(("index", *wanted), [(key, *values) for key, values in columns.items()])
+    print_table(("index", *WANTED), [(key, *values) for key, values in columns.items()])
+
+
+@contextmanager
+def filled(database: str) -> Iterator[tuple[Index, Callable[[], int], float]]:
+    """The reading end of a full index, its size, and in how many seconds it was filled; 0 where it was there."""
+    with ExitStack() as stack:
+        kept = os.environ.get("ENFORCER_BENCH_INDEX_DIR")
+        base = Path(kept or stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        base.mkdir(exist_ok=True)
+        base.chmod(0o755)  # PostgreSQL runs as a user of its own
+        folder = base / database
+        writer, reader, size = stack.enter_context(opened(database, folder))
+        waited = 0.0
+        for batch, last in batches(RECORDS) if not writer.seq() else ():
+            begin = time.perf_counter()
+            writer._store(batch, Cursor("2026-11-23", last, last), bytes(32))
+            waited += time.perf_counter() - begin
+            if not last % 1_000_000:
+                print(f"{database}: {last:,} records in {waited:.0f} s", flush=True)
+        if writer.seq() != RECORDS:
+            raise SystemExit(f"{folder}: {writer.seq():,} records are there; delete it, or ask for as many")
+        writer.close()
+        yield reader, size, waited
 
 
 def _timed(ask: Question, index: Index) -> float:
@@ -171,25 +186,24 @@ def _timed(ask: Question, index: Index) -> float:
 
 @contextmanager
 def opened(database: str, folder: Path) -> Iterator[tuple[SqliteWriter | PostgresWriter, Index, Callable[[], int]]]:
+    """Both ends of an index in a folder, and what tells its size."""
+    writer: SqliteWriter | PostgresWriter
+    reader: SqliteIndex | PostgresIndex
     if database == "sqlite":
         path = folder / "index" / "attempts.sqlite"
-        files = SqliteWriter(path, folder / "log")
-        reading = SqliteIndex(path)
-        yield files, reading, lambda: sum(each.stat().st_size for each in path.parent.iterdir())
-        reading.close()
-        files.close()
+        writer = SqliteWriter(path, folder / "log")
+        reader = SqliteIndex(path)
+        with closing(writer), closing(reader):
+            yield writer, reader, lambda: sum(each.stat().st_size for each in path.parent.iterdir())
         return
-    with postgres() as server:
-        url = server.create("bench")
-        writer, reader = PostgresWriter(url, folder / "log"), PostgresIndex(url)
+    with postgres(folder) as server:
+        url = server.there("bench")
 
         def size() -> int:
             with psycopg.connect(url, autocommit=True) as db:
-                db.execute("ANALYZE")  # as autovacuum does in time
+                db.execute("VACUUM ANALYZE")  # as autovacuum does in time
                 row = db.execute("SELECT pg_database_size(current_database())").fetchone()
             return 0 if row is None else int(row[0])
 
-        writer.seq()
-        yield writer, reader, size
-        reader.close()
-        writer.close()
+        with closing(PostgresWriter(url, folder / "log")) as writer, closing(PostgresIndex(url)) as reader:
+            yield writer, reader, size

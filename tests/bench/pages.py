@@ -3,20 +3,18 @@
 Records, databases and their environment variables are those of `index.py`; the budget of a page is 200 ms.
 """
 
-import os
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from starlette.testclient import TestClient
 
 from enforcer.attempts.index import Index
-from enforcer.attempts.log import Cursor
-from tests.bench.index import DAY_MS, DAYS, RECORDS, batches, opened
+from tests.bench.index import DAY_MS, DAYS, RECORDS, WANTED, filled
 from tests.bench.tables import ms, print_table
 from tests.console.lab import HOST, make_lab, settings
 from tests.records import NOON_MS, moment
@@ -42,17 +40,16 @@ PAGES = {
 
 def main() -> None:
     """Both databases, one after the other."""
-    wanted = os.environ.get("ENFORCER_BENCH_INDEX", "sqlite postgresql").split()
     columns: dict[str, list[str]] = {f"{page}, ms": [] for page in PAGES}
-    for database in wanted:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
-            writer, reader, _ = stack.enter_context(opened(database, Path(folder)))
-            for batch, last in batches(RECORDS):
-                writer._store(batch, Cursor("2026-11-23", last, last), bytes(32))
-            client = stack.enter_context(_console(Path(folder), reader))
+    for database in WANTED:
+        with (
+            filled(database) as (reader, _, _),
+            tempfile.TemporaryDirectory(prefix="bench-") as folder,
+            _console(Path(folder), reader) as client,
+        ):
             for page, path in PAGES.items():
                 columns[f"{page}, ms"].append(ms(_timed(client, path)))
-    print_table((f"pages with {RECORDS:,} records", *wanted), [(key, *values) for key, values in columns.items()])
+    print_table((f"pages with {RECORDS:,} records", *WANTED), [(key, *values) for key, values in columns.items()])
 
 
 @contextmanager

@@ -1,40 +1,39 @@
 """The tables of the index, the same in every database but for the spelling of types.
 
-`attempts` has one row a line and is kept in one partition a month (of `time`, in UTC). Counts that are asked for
-all the time are kept beside it: `hours` and `singles` by
-hour, `folds` by who and what with `pairs` above them, `totals` for ever. What is NULL
-in the record is an empty text where it is part of a key.
+`attempts` has one row a line and is kept in one partition a month (of `time`, in UTC). What many attempts have in
+common is in `kinds` once, and a row has its number: rows are short, and a page that is narrowed by several columns is
+read along the few kinds that have them. Counts that are asked for all the time are kept beside it: `hours` and
+`singles` by hour, `folds` by who and what with `pairs` above them, `totals` for ever. What is NULL in the record is an
+empty text where it is part of a key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 HOUR_MS = 3_600_000
 
-COLUMNS: Mapping[str, str] = {
-    "seq": "INTEGER NOT NULL",
-    "id": "TEXT NOT NULL",
-    **dict.fromkeys(("time", "last", "logged", "count"), "INTEGER NOT NULL"),
-    **dict.fromkeys(("node", "worker"), "TEXT NOT NULL"),
-    **dict.fromkeys(("epoch", "first", "to"), "INTEGER NOT NULL"),
-    **dict.fromkeys(("layer", "action"), "TEXT NOT NULL"),
+KIND: Mapping[str, str] = {
+    **dict.fromkeys(("node", "layer", "action"), "TEXT NOT NULL"),
     "response": "TEXT",
     **dict.fromkeys(("service", "part", "evidence"), "TEXT NOT NULL"),
     "ban": "TEXT",
-    **dict.fromkeys(("ruleset", "rule", "rule_kind"), "TEXT NOT NULL"),
-    **dict.fromkeys(("name", "via", "qtype", "rcode"), "TEXT"),
+    **dict.fromkeys(("rule", "rule_kind"), "TEXT NOT NULL"),
+    "rcode": "TEXT",
     "ede": "INTEGER",
-    "alpn": "TEXT",
-    "ech": "INTEGER",
     **dict.fromkeys(("transport", "realm"), "TEXT NOT NULL"),
-    "client_ip": "TEXT",
-    "client_port": "INTEGER",
-    "dest_ip": "TEXT",
-    "dest_port": "INTEGER",
-    **dict.fromkeys(("device", "group"), "TEXT"),
-    **dict.fromkeys(("source", "confidence", "state"), "TEXT NOT NULL"),
-    "age_s": "INTEGER",
-    "granularity": "TEXT NOT NULL",
+    "group": "TEXT",
+    **dict.fromkeys(("source", "confidence", "state", "granularity"), "TEXT NOT NULL"),
+}
+"""The columns of `kinds` behind its number, with SQLite's types: what lists and the site decide.
+
+Nothing that a client chooses freely is among them, or it could make as many kinds as attempts.
+"""
+
+OWN: Mapping[str, str] = {
+    **dict.fromkeys(("seq", "time", "last", "logged", "count", "kind", "epoch", "first"), "INTEGER NOT NULL"),
+    **dict.fromkeys(("age_s", "ech", "client_port", "dest_port"), "INTEGER"),
+    **dict.fromkeys(("id", "worker", "ruleset"), "TEXT NOT NULL"),
+    **dict.fromkeys(("name", "via", "qtype", "alpn", "client_ip", "dest_ip", "device"), "TEXT"),
     "prev": "BLOB NOT NULL",
 }
 """The columns of `attempts`, in their order, with SQLite's types."""
@@ -56,27 +55,47 @@ FOLDED_ROWS = (
     "CASE WHEN device IS NULL THEN coalesce(client_ip, '') ELSE '' END",
     *FOLDED[3:],
 )
-"""FOLDED, said of the rows of `attempts`."""
+"""FOLDED, said of the rows of `attempts` with their kinds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of counts: its key, and what is added up or replaced when the key is there already."""
+    """A table with a key: what is added up or replaced when the key is there already. No update: nothing is."""
 
     name: str
     keys: tuple[str, ...]
     numbers: tuple[str, ...]
     update: str
 
-    def upsert(self) -> str:
-        """The statement that adds one row; its values are the keys and then the numbers."""
-        columns = (*self.keys, *self.numbers)
-        return (
-            f"INSERT INTO {self.name} ({_list(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
-            f" ON CONFLICT ({_list(self.keys)}) DO UPDATE SET {self.update}"
-        )
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns in the order of a row: the key's, and then the rest."""
+        return (*self.keys, *self.numbers)
+
+    def upsert(self, rows: str | None = None) -> str:
+        """The statement that adds rows. rows: a query that has them; None for the values of one."""
+        rows = rows or f"VALUES ({', '.join('?' * len(self.columns))})"
+        then = f"UPDATE SET {self.update}" if self.update else "NOTHING"
+        return f"INSERT INTO {self.name} ({listed(self.columns)}) {rows} ON CONFLICT ({listed(self.keys)}) DO {then}"
+
+    def type_of(self, column: str) -> str:
+        """SQLite's type of a column, and whether it can be NULL."""
+        if self is KINDS:
+            return KIND.get(column, "INTEGER NOT NULL")
+        return "BLOB NOT NULL" if column == "prev" else f"{'TEXT' if column in _TEXTS else 'INTEGER'} NOT NULL"
+
+    def create(self) -> str:
+        """The statement that makes the table, with SQLite's types."""
+        columns = ", ".join(f'"{column}" {self.type_of(column)}' for column in self.columns)
+        return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({listed(self.keys)}))"
 
 
+def listed(columns: Iterable[str]) -> str:
+    """Columns as SQL names them."""
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+KINDS = Table("kinds", ("kind",), tuple(KIND), "")
 TOTALS = Table(
     "totals", ("service", "layer", "action", "source"), ("attempts",), "attempts = totals.attempts + excluded.attempts"
 )
@@ -116,32 +135,22 @@ MARKS = Table(
 )
 EVENTS = Table("events", ("seq",), ("id", "time", "logged", "node", "event", "detail", "prev"), "id = excluded.id")
 
-COUNTS = (TOTALS, HOURS, SINGLES, PAIRS, FOLDS)
-"""What a batch adds to, in the order in which it does."""
+BESIDE = (TOTALS, HOURS, SINGLES, PAIRS, FOLDS, EVENTS, MARKS)
+"""What a batch adds to beside `attempts` and `kinds`, in the order in which it does."""
 
 _TEXTS = {*FOLDED, *HOURLY, "what", "value", "group", "id", "node", "event", "detail", "state", "note", "who"}
 
-
-def create(table: Table) -> str:
-    """The statement that makes a table of counts, with SQLite's types."""
-    kinds = {"prev": "BLOB"}
-    columns = [
-        f'"{name}" {kinds.get(name, "TEXT" if name in _TEXTS else "INTEGER")} NOT NULL'
-        for name in (*table.keys, *table.numbers)
-    ]
-    return f"CREATE TABLE {table.name} ({', '.join(columns)}, PRIMARY KEY ({_list(table.keys)}))"
-
-
 INDEXES: Mapping[str, tuple[str, ...]] = {
-    "time": ("time", "seq", "device", "service", "count"),  # all that counting devices needs
-    "device": ("device", "time", "seq"),
+    "time": ("time", "seq", "device", "kind", "count"),  # all that counting devices needs
+    "kind": ("kind", "time", "seq"),
+    "device": ("device", "time", "seq", "kind", "count"),  # all that counting for a device needs
     "client": ("client_ip", "time", "seq"),
-    "name": ("name", "time", "seq", "count"),
+    "name": ("name", "time", "seq"),
     "id": ("id",),
 }
 """The indexes of `attempts`; those that a page is read along end in the page's order."""
 
-BESIDE: tuple[str, ...] = (
+INDEXES_BESIDE: tuple[str, ...] = (
     "CREATE INDEX events_time ON events (time, seq)",
     "CREATE INDEX pairs_last ON pairs (last)",
     "CREATE INDEX singles_hour ON singles (hour)",
@@ -152,7 +161,3 @@ PLACE: tuple[str, ...] = (
     "INSERT INTO place VALUES ('', 0, 0, NULL, 0)",
 )
 """How far the log was read, the hash of the line before that place, and before when (ms) nothing is kept."""
-
-
-def _list(columns: tuple[str, ...]) -> str:
-    return ", ".join(f'"{column}"' for column in columns)

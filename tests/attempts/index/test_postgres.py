@@ -127,3 +127,26 @@ def test_an_index_of_a_newer_version_is_left_alone(site: Site[PostgresWriter], d
     site.open()
     assert site.follow() == 0
     assert str(site.index.trouble).startswith("the index is of a newer version")
+
+
+def test_an_index_of_an_older_version_is_made_again(site: Site[PostgresWriter], database: str) -> None:
+    site.show(attempt(0))
+    site.index.close()
+    with psycopg.connect(database, autocommit=True) as db:
+        db.execute("UPDATE enforcer.version SET number = 1")
+    site.open()
+    assert site.follow() == 1
+    assert found(site.index) == [0]
+
+
+def test_text_that_copy_has_signs_for_comes_back_as_it_was(site: Site[PostgresWriter]) -> None:
+    odd = attempt(0, name="a\\tb.test", via="tab\tnewline\nreturn\r\\N", service="\\.")
+    (line,) = site.show(odd).find(Filter(), 1)
+    assert line.entry == odd
+
+
+def test_kinds_go_with_the_last_of_their_attempts(site: Site[PostgresWriter], database: str) -> None:
+    site.show(attempt(0, service="scan"), attempt(900))
+    site.index.drop_before(NOON_MS + 200 * HOUR_MS)
+    with psycopg.connect(database) as db:
+        assert db.execute("SELECT service FROM enforcer.kinds").fetchall() == [("chat",)]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.attempts.index import By, Count, Filter
+from enforcer.attempts.index import By, Count, Filter, Place
 from enforcer.attempts.index.sqlite import SqliteIndex, SqliteWriter
-from enforcer.attempts.log import BEGIN, Cursor, DayLog, days
+from enforcer.attempts.log import BEGIN, DayLog, days
 from enforcer.errors import Unavailable
 from tests.attempts.index.site import HOUR_MS, Site, attempt, found
 from tests.records import NOON_MS
@@ -94,7 +94,7 @@ def test_a_purged_day_stays_indexed(site: Site[SqliteWriter]) -> None:
 
 def test_a_full_disk_is_trouble_and_no_damage(site: Site[SqliteWriter]) -> None:
     site.show(attempt(0))
-    ((_, month),) = site.index._months.values()
+    ((_, month),) = site.index._opened.values()
     month.execute("PRAGMA max_page_count = 12")
     site.write(*(attempt(number) for number in range(1, 300)))
     assert site.follow() == 0
@@ -109,9 +109,11 @@ def test_a_batch_that_was_half_written_is_counted_once(site: Site[SqliteWriter])
     """The month's file has it, and the main one could not be written."""
     site.show(attempt(0, count=4, device="dev-1"))
     site.write(attempt(1, count=2, device="dev-1"))
-    site.index._db.execute("PRAGMA query_only = 1")
+    site.index._db.execute("CREATE TRIGGER no BEFORE UPDATE ON place BEGIN SELECT RAISE(ABORT, 'not now'); END")
     assert site.follow() == 0
+    assert site.index.trouble == "the index cannot be written: not now"
     assert found(site.index) == [1, 0], "the month has it"
+    site.index._db.execute("DROP TRIGGER no")
     site.index.close()
     site.open()
     assert site.follow() == 1
@@ -168,11 +170,22 @@ def test_a_file_without_tables_cannot_be_read(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_a_file_of_an_older_version_is_brought_up_to_date(site: Site[SqliteWriter]) -> None:
-    version = site.index._db.execute("PRAGMA user_version").fetchone()
-    assert version == (1,)
-    site.index._db.execute("PRAGMA user_version = 0")
+@pytest.mark.parametrize("version", [1, 999])
+def test_an_index_of_another_version_is_made_again(site: Site[SqliteWriter], version: int) -> None:
+    site.show(attempt(0))
+    site.index._db.execute(f"PRAGMA user_version = {version}")
     site.index.close()
-    site.open()  # the tables are there already: not what version 0 means, so it is made again
+    site.open()
     assert site.index.seq() == BEGIN.seq
-    assert site.index.follow(Cursor("", 0, 0), 10) == 0
+    assert site.follow() == 1
+    assert found(site.index) == [0]
+
+
+def test_a_kind_is_looked_for_behind_what_other_kinds_fill_a_page_with(site: Site[SqliteWriter]) -> None:
+    """More kinds than are read along at once, and the lines that are meant behind more than are looked through."""
+    rare = [attempt(n, at_ms=NOON_MS + n, realm=f"realm-{n}", service="scan") for n in range(150)]
+    site.show(*rare, *(attempt(1000 + n, at_ms=NOON_MS + 1000 + n) for n in range(300)))
+    assert found(site.index, limit=2, service="scan") == [149, 148]
+    assert found(site.index, service="scan", limit=200) == list(range(149, -1, -1))
+    first = Place(NOON_MS, 1)
+    assert found(site.index, limit=2, service="scan", newer=first) == [2, 1]
