@@ -19,6 +19,7 @@ from enforcer.errors import Corrupt, Malformed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DAY_MS = 86_400_000
+_DEVICE_MAX = 200
 _FILE, _PREPARED = "hold.json", "prepared.json"
 
 
@@ -35,11 +36,13 @@ class Hold:
     placed_ms: int
 
     def __post_init__(self) -> None:
-        """Raises Malformed for a name that is no file's, and for a time that ends before it begins."""
+        """Raises Malformed for a name that is no file's, and for what can be no device or no time."""
         if not _NAME.fullmatch(self.name):
             raise Malformed(f'"{self.name}" is no name of a hold; write 1 to 64 of A-Z a-z 0-9 . _ -')
         if self.since_ms is not None and self.until_ms is not None and self.since_ms >= self.until_ms:
             raise Malformed("the hold ends before it begins; write --since before --until")
+        if self.device is not None and len(self.device) > _DEVICE_MAX:
+            raise Malformed(f"a device's id has {_DEVICE_MAX} characters at most; name one of the inventory")
         if self.device is None and self.since_ms is None and self.until_ms is None:
             raise Malformed("a hold on everything is no hold; name a device, or a time with --since and --until")
 

@@ -218,10 +218,9 @@ class Retention(Part):
         return {"days": [{"day": each.day, "kept": each.kept, "what": each.what} for each in verdicts]}
 
     async def _op_hold(self, request: Request) -> Answer:
-        for key in ("name", "who", "reason"):
-            text_of(request, key)
+        said = {key: text_of(request, key)[:most] for key, most in (("name", 65), ("who", 80), ("reason", 200))}
         placed = moment(int(self._means.clock().timestamp() * 1000))
-        hold = hold_of({"device": None, "since": None, "until": None, **request, "placed": placed})
+        hold = hold_of({"device": None, "since": None, "until": None, **request, **said, "placed": placed})
         folder = self._means.folders.holds
         async with self._busy:
             try:

@@ -73,6 +73,7 @@ def test_a_period_keeps_its_days_and_the_one_after(tmp_path: Path) -> None:
         (("", "dev-1", None, None), "is no name of a hold"),
         (("a", "dev-1", 2, 2), "ends before it begins"),
         (("a", None, None, None), "a hold on everything is no hold"),
+        (("a", "d" * 201, None, None), "has 200 characters at most"),
     ],
 )
 def test_what_can_be_no_hold_is_refused(values: tuple[str, str | None, int | None, int | None], text: str) -> None:

@@ -36,9 +36,9 @@ class Site:
             {"type": "syslog", "url": f"tls://localhost:{self.rsyslog.port}", **tls, **common},
             {"type": "kafka", "brokers": self.kafka.brokers, "topic": "attempts", **common},
             {"type": "http", "url": f"http://127.0.0.1:{self.http_port}/in", **common},
-            {"type": "file", "path": str(folder / "attempts.ndjson"), "format": "ecs", **common},
+            {"type": "file", "path": str(folder / "shipped" / "attempts.ndjson"), "format": "ecs", **common},
         ]
-        self.file = folder / "attempts.ndjson"
+        self.file = folder / "shipped" / "attempts.ndjson"
         self.service = stack.enter_context(Service(folder / "own", upstream.url))
         self.service.change(**{"attempts.sinks": sinks, "attempts.index": self.url, "attempts.aggregate_s": 0})
 

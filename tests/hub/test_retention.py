@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 
+from enforcer.attempts.attempt import LINE_MAX
 from enforcer.attempts.holds import held_path, hold_of, load_holds, prepare, prepared
 from enforcer.attempts.log import BEGIN, Cursor, days
 from enforcer.attempts.proofs import checkpoint_of, read_extract
@@ -261,6 +262,12 @@ def test_a_request_that_makes_no_sense_changes_nothing(
         ask(part(desk), op, **request_)
     assert left(desk) == [23, 24, 25, 26, 27]
     assert load_holds(desk.folders.holds) == ()
+
+
+def test_the_event_of_a_hold_is_a_line_as_short_as_any_other(desk: Desk) -> None:
+    ask(part(desk), "hold", name="case-1", device="d" * 200, reason="\u00e9" * 5000, who="w" * 5000)
+    (line,) = desk.lines("event")
+    assert len(json.dumps(line, separators=(",", ":"))) <= LINE_MAX
 
 
 def test_a_full_disk_is_told(desk: Desk) -> None:
