@@ -64,73 +64,30 @@ class Block:
     realm: str
 
     @classmethod
-    def of_question(
-        cls,
-        verdict: Verdict,
-        *,
-        ruleset: str,
-        qname: Name,
-        qtype: str,
-        via: str | None,
-        response: Response,
-        rcode: str,
-        ede: int | None,
-        transport: str,
-        realm: str,
-    ) -> "Block | None":
-        """The block of one DNS question; None for a verdict that allows.
-
-        response, rcode and ede are what was answered; an observed question has none of them.
-        """
-        rule = verdict.rule
-        if verdict.action is Action.ALLOW or rule is None:
-            return None
-        blocked = verdict.action is Action.BLOCK
-        return cls(
-            layer=Layer.DNS,
-            action=Recorded.BLOCKED if blocked else Recorded.OBSERVED,
-            response=response if blocked else None,
-            service=rule.service,
-            part=rule.part,
-            evidence=rule.evidence.value,
-            ban=rule.ban,
-            ruleset=ruleset,
-            rule=rule.id,
-            rule_kind=rule.kind.value,
-            name=display(qname),
-            via=via,
-            qtype=qtype,
-            rcode=rcode if blocked else None,
-            ede=ede if blocked else None,
-            alpn=None,
-            ech=None,
-            transport=transport,
-            dest_ip=None,
-            dest_port=None,
-            realm=realm,
-        )
-
-    @classmethod
-    def of_connection(
+    def of(
         cls,
         verdict: Verdict,
         *,
         ruleset: str,
         layer: Layer,
         name: Name | None,
-        via: str | None,
-        alpn: tuple[str, ...] | None,
-        ech: bool | None,
         response: Response,
         transport: str,
-        dest_ip: str | None,
-        dest_port: int | None,
         realm: str,
+        via: str | None = None,
+        qtype: str | None = None,
+        rcode: str | None = None,
+        ede: int | None = None,
+        alpn: tuple[str, ...] | None = None,
+        ech: bool | None = None,
+        dest_ip: str | None = None,
+        dest_port: int | None = None,
     ) -> "Block | None":
-        """The block of one connection, request or packet; None for a verdict that allows.
+        """The block of one question, connection, request or packet; None for a verdict that allows.
 
-        via: the address that matched instead of the name. response: how it was refused; an observed one has none.
-        transport: `tcp` or `udp`. dest_ip: as the device asked for it.
+        response, rcode, ede: how it was refused; an observed attempt has none of them. via: as the field's; of a
+        connection, the address that matched instead of its name. transport: `tcp`, `udp`, or one of DNS. dest_ip: as
+        the device asked for it. A question has no alpn, ech, dest_ip and dest_port; a connection no qtype.
         """
         rule = verdict.rule
         if verdict.action is Action.ALLOW or rule is None:
@@ -149,9 +106,9 @@ class Block:
             rule_kind=rule.kind.value,
             name=None if name is None else display(name),
             via=via,
-            qtype=None,
-            rcode=None,
-            ede=None,
+            qtype=qtype,
+            rcode=rcode if blocked else None,
+            ede=ede if blocked else None,
             alpn=alpn,
             ech=ech,
             transport=transport,

@@ -32,7 +32,7 @@ def _mode(text: str) -> str:
     if found is None or (found["port"] and not 0 < int(found["port"]) < 65_536):
         raise ValueError(f"{quoted(text)} is not a mode; {hint}")
     kind, data = found["kind"], found["data"]
-    if kind == "upstream" and not (data or "").startswith("http://"):
+    if kind == "upstream" and not (data or "").startswith(("http://", "https://")):
         raise ValueError(
             f'{quoted(text)} names no proxy; write one, as in "upstream:http://192.0.2.8:3128@127.0.0.1:5080"'
         )
@@ -80,9 +80,9 @@ class Proxy(Section):
     modes: tuple[Mode, ...] = Field(
         (),
         description="Where it is reached, as mitmproxy writes it: regular@ADDRESS:PORT for clients that know their "
-        "proxy, transparent@PORT for what the gateway redirects, upstream:http://PROXY:PORT@PORT before another proxy, "
-        "socks5@PORT, wireguard@PORT, tun:NAME, dns@ADDRESS:PORT, local:PROGRAM. None: no proxy. A change needs a "
-        "restart.",
+        "proxy, transparent@PORT for what the gateway redirects, upstream:http://PROXY:PORT@PORT (or https://) before "
+        "another proxy, socks5@PORT, wireguard@PORT, tun:NAME, dns@ADDRESS:PORT, local:PROGRAM. None: no proxy. A "
+        "change needs a restart.",
         examples=[["regular@127.0.0.1:5080"]],
     )
     workers: Workers = Field(None, description="Processes; auto is one for each CPU. A change needs a restart.")

@@ -18,7 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
@@ -45,6 +47,7 @@ MMTLS = "mmtls"
 
 _ALPN_MAX = 8  # protocols, and
 _PROTOCOL_MAX = 32  # octets of each, that are kept for the record
+_LANGUAGES_MAX = 100
 
 
 class Shows(StrEnum):
@@ -60,13 +63,13 @@ class Shows(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the first octets of a connection show.
+class Seen(NamedTuple):
+    """What the first octets of a connection show. One is made for each, and a tuple costs least.
 
     layer: IP for UNKNOWN. names, addresses: every one that is shown, HTTP may show several. alpn: what the client
     offers, shortened for the record. ech: whether a ClientHello has an encrypted part, or pretends to; None off TLS
-    and QUIC. path: of HTTP, in its normal form. fingerprint: as in lists.
+    and QUIC. path: of HTTP, in its normal form. fingerprint: as in lists. languages: what a browser asks for, as it
+    says it (RFC 9110 §12.5.4), for its page alone.
     """
 
     layer: Layer
@@ -77,6 +80,7 @@ class Seen:
     ech: bool | None = None
     path: str | None = None
     fingerprint: str | None = None
+    languages: str | None = None
 
     @property
     def readable(self) -> bool:
@@ -100,13 +104,14 @@ class Judged:
 class Opening:
     """The first octets of one TCP connection, held until they show where it goes; bounded in octets and pieces."""
 
-    __slots__ = ("_at", "_data", "_message", "_pieces")
+    __slots__ = ("_at", "_data", "_message", "_pieces", "_requests")
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._pieces = 0
-        self._at = 0  # where the TLS records end that are in _message
+        self._at = 0  # where the TLS records end that are in _message; or how far no end of a head of HTTP was found
         self._message = bytearray()
+        self._requests: Requests | None = None  # of HTTP/2
 
     @property
     def size(self) -> int:
@@ -116,19 +121,24 @@ class Opening:
     def add(self, data: bytes) -> Seen | None:
         """Take what came next, in the order of the stream; None: it takes more to tell.
 
-        TLS records are read once, however small the pieces are; a head of HTTP is searched again for its end.
+        However small the pieces are, TLS records and frames of HTTP/2 are read once, and the end of a head of HTTP is
+        looked for only in what is new.
         """
+        seen = None if self._pieces else _whole(data)
         self._data += data
         self._pieces += 1
-        seen = self._look()
+        if seen is None:
+            seen = self._look(data)
         if seen is None and (len(self._data) >= BYTES_MAX or self._pieces >= SEGMENTS_MAX):
             return Seen(Layer.TLS if self._data[0] < ord(" ") else Layer.HTTP, Shows.NONSENSE)
         return seen
 
-    def _look(self) -> Seen | None:
+    def _look(self, new: bytes) -> Seen | None:
         data = self._data
         if not data:
             return None
+        if self._requests is not None:
+            return next(iter(self._requests.add(new)), None)
         if tls.is_tls(data):
             return self._tls()
         known = mmtls.is_mmtls(data)
@@ -138,7 +148,7 @@ class Opening:
             return None
         known = http.is_http(data)
         if known:
-            return _http(bytes(data))
+            return self._http()
         return None if known is None else UNKNOWN
 
     def _tls(self) -> Seen | None:
@@ -149,11 +159,49 @@ class Opening:
             return Seen(Layer.TLS, Shows.NONSENSE)
         return None if hello is None else _hello(Layer.TLS, hello)
 
+    def _http(self) -> Seen | None:
+        """HTTP/2 with prior knowledge too, which begins as a request of HTTP/1."""
+        data = self._data
+        if self._at and not http.may_end(data, self._at):
+            self._at = len(data)
+            return None
+        self._at = len(data)
+        try:
+            request = http.read_request(bytes(data))
+        except Malformed:
+            return Seen(Layer.HTTP, Shows.NONSENSE)
+        if request is None:
+            return None
+        if request.method != b"PRI":
+            return _request(request)
+        self._requests = Requests()
+        return next(iter(self._requests.add(bytes(data))), None)
+
+
+class Requests:
+    """The requests of HTTP/2 with prior knowledge, each of which may go elsewhere; bounded."""
+
+    def __init__(self) -> None:
+        self._heads = http2.Requests()
+
+    def add(self, data: bytes) -> list[Seen]:
+        """Take what came next, from the preface on; what is shown by each request whose head ends in it.
+
+        The last is NONSENSE where no more can be read; it must not go on then.
+        """
+        seen: list[Seen] = []
+        try:
+            seen.extend(_request(each, ("h2c",)) for each in self._heads.add(data))
+        except Malformed:
+            seen.append(Seen(Layer.HTTP, Shows.NONSENSE))
+        return seen
+
 
 class Datagrams:
     """The first datagrams that one client sends to one server, until they show where it goes; bounded.
 
-    Only what QUIC needs of them is held, not they themselves.
+    Only what QUIC needs of them is held, not they themselves. A client may open further connections from the same port:
+    `later` tells their first datagrams from those of the connection that was seen.
     """
 
     __slots__ = ("_count", "_initials")
@@ -177,6 +225,10 @@ class Datagrams:
         if hello is not None:
             return _hello(Layer.QUIC, hello)
         return None if self._count < DATAGRAMS_MAX else Seen(Layer.QUIC, Shows.NONSENSE)
+
+    def later(self, datagram: bytes) -> bool:
+        """Whether a datagram that came when these had shown something is to be judged by itself, as a first one."""
+        return quic.is_quic(datagram) is True if self._initials is None else self._initials.is_other(datagram)
 
 
 def inspect(data: bytes, *, transport: Transport) -> Seen | None:
@@ -223,26 +275,43 @@ def _destinations(seen: Seen, address: Address | None) -> Iterator[tuple[Name | 
 
 
 def _hello(layer: Layer, hello: tls.ClientHello) -> Seen:
-    alpn = tuple(each[:_PROTOCOL_MAX].decode("ascii", "backslashreplace") for each in hello.alpn[:_ALPN_MAX])
-    return _named(layer, hello.names, alpn=alpn, ech=hello.ech)
+    names, alpn, ech = hello
+    shown = _protocols(alpn)
+    if len(names) == 1:  # as nearly all have
+        (host,) = names
+        name = wire(host.lower())
+        if name is not None and not host[-1:].isdigit():
+            return Seen(layer, Shows.NAME, (name,), (), shown, ech)
+    return _named(layer, names, alpn=shown, ech=ech)
 
 
-def _http(data: bytes) -> Seen | None:
-    """HTTP/2 with prior knowledge too, which is told as ALPN would tell it."""
-    alpn: tuple[str, ...] = ()
+@lru_cache(maxsize=256)
+def _protocols(alpn: tuple[bytes, ...]) -> tuple[str, ...]:
+    return tuple(each[:_PROTOCOL_MAX].decode("ascii", "backslashreplace") for each in alpn[:_ALPN_MAX])
+
+
+def named(host: str) -> Seen:
+    """What a client shows that asks for a host before it says anything, as SOCKS does."""
+    return _named(Layer.IP, (host.encode(),))
+
+
+def _whole(data: bytes) -> Seen | None:
+    """What most connections begin with, at once: a ClientHello in one record."""
     try:
-        request = http.read_request(data)
-        if request is not None and request.method == b"PRI":
-            alpn = ("h2c",)
-            request = http2.read_request(data)
+        hello = tls.read_whole(data)
     except Malformed:
-        return Seen(Layer.HTTP, Shows.NONSENSE)
-    if request is None:
-        return None
+        return Seen(Layer.TLS, Shows.NONSENSE)
+    return None if hello is None else _hello(Layer.TLS, hello)
+
+
+def _request(request: http.Request, alpn: tuple[str, ...] = ()) -> Seen:
+    """alpn: how ALPN would tell its protocol."""
     path = None if request.path is None else http.normal_path(request.path)
     upgrades = b",".join(request.values(b"upgrade")).lower().replace(b" ", b"").split(b",")
     fingerprint = MMTLS if MMTLS.encode() in upgrades else None
-    return _named(Layer.HTTP, request.hosts, alpn=alpn, path=path, fingerprint=fingerprint)
+    languages = b",".join(request.values(b"accept-language"))[:_LANGUAGES_MAX].decode("latin-1") or None
+    seen = _named(Layer.HTTP, request.hosts, alpn=alpn, path=path, fingerprint=fingerprint)
+    return seen if languages is None else seen._replace(languages=languages)
 
 
 def _named(

@@ -8,7 +8,7 @@ packet of its client is judged by what it showed at first, so that it ends with 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
@@ -261,7 +261,7 @@ class FirstPackets:
         return not seen.readable or (seen.shows is Shows.UNKNOWN and self._manner.refuse_unknown)
 
     def _allow(self, case: "_Case", seen: Seen, looked: Looked, generation: int) -> int:
-        kept = replace(seen, alpn=(), ech=None)  # what a later policy may ask about
+        kept = seen._replace(alpn=(), ech=None, languages=None)  # what a later policy may ask about
         verdict = marks.allow(generation, self._remembered.number(kept))
         self._settle(case, verdict, looked)
         return verdict
@@ -330,7 +330,7 @@ class FirstPackets:
             response = Response.ALERT if alert else Response.RESET
         target, rule = str(_address(packet.target)), judged.verdict.rule
         via = target if rule is not None and rule.kind is Kind.CIDR and judged.destination.name is not None else None
-        block = Block.of_connection(
+        block = Block.of(
             judged.verdict,
             ruleset=policy.ruleset,
             layer=seen.layer,

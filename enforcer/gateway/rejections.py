@@ -60,14 +60,11 @@ class Rejections:
             self.lose(times)
             return
         policy, verdict = found
-        block = Block.of_connection(
+        block = Block.of(
             verdict,
             ruleset=policy.ruleset,
             layer=layer,
             name=None,
-            via=None,
-            alpn=None,
-            ech=None,
             response=Response.RESET if transport is Transport.TCP else Response.REJECT,
             transport=each.protocol,
             dest_ip=each.target,

@@ -26,6 +26,7 @@ from mitmproxy.proxy.mode_specs import UpstreamMode
 from mitmproxy.tls import TlsData
 from mitmproxy.utils import asyncio_utils
 
+from enforcer.decide.flow import named
 from enforcer.policy.rules import Transport
 from enforcer.policy.verdict import Address
 from enforcer.proxy import questions
@@ -36,6 +37,7 @@ from enforcer.proxy.gate import Gate
 from enforcer.proxy.layers import Page, Shut, where
 from enforcer.proxy.mode import configured
 from enforcer.proxy.relay import HttpRelay
+from enforcer.proxy.secured import Secured, trust
 
 CLOSED = "closed by Enforcer"
 _DNS = 53
@@ -154,9 +156,12 @@ class Enforcer:
         flow = self._flows[context.client.id]
         host, port = (context.server.address or ("", 0))[:2]
         flow.port = port
-        if port == _DNS:
-            return DNSLayer(context)  # its resolver is judged when it is connected, its questions one by one
-        flow.address = _address(host)
+        address = _address(host)
+        flow.asked = named(host) if host and address is None else None
+        if port == _DNS:  # its resolver is judged by its address when it is connected, its questions one by one
+            refused = flow.asked is not None and self._door().first(flow, flow.asked).how is not How.PASS
+            return Shut(context) if refused else DNSLayer(context)
+        flow.address = address
         if flow.transport is Transport.UDP:
             return DatagramGate(context, self._door(), flow)
         return Gate(context, self._door(), flow)
@@ -168,10 +173,14 @@ class Enforcer:
     def upstream(self, context: Context) -> layer.Layer:
         """For clients that know their proxy, which asks another one."""
         mode = context.client.proxy_mode
-        if not isinstance(mode, UpstreamMode) or mode.scheme != "http":
+        if not isinstance(mode, UpstreamMode) or mode.scheme not in ("http", "https"):
             return Shut(context)
         context.server.address = mode.address
-        return HttpRelay(context, self._door(), self._flows[context.client.id], Gate, judged=False)
+        door, flow = self._door(), self._flows[context.client.id]
+        relay = HttpRelay(context, door, flow, Gate, judged=False)
+        if mode.scheme == "http":
+            return relay
+        return Secured(context, door, flow, relay, name=mode.address[0], trusted=trust())
 
     # Help
 

@@ -1,12 +1,15 @@
-"""The gate for UDP: QUIC is judged by the name in its first packets; nothing is sent on before that."""
+"""The gate for UDP: QUIC is judged by the name in its first packets; nothing of it is sent on before that.
+
+A client may open several connections from one port to one server, so each is judged; of a later one that may not pass,
+the first packets alone are swallowed, without which it cannot begin.
+"""
 
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 
-from enforcer.decide.flow import Datagrams, Seen, Shows
+from enforcer.decide.flow import Datagrams
 from enforcer.proxy.door import Door, Flow, How
 from enforcer.proxy.layers import Commands, Guarded
-from enforcer.wire.quic import is_quic
 
 
 class DatagramGate(Guarded):
@@ -14,9 +17,10 @@ class DatagramGate(Guarded):
 
     def __init__(self, context: Context, door: Door, flow: Flow) -> None:
         super().__init__(context, door, flow)
+        self._passed: Datagrams | None = None  # the connection that passed last
+        self._refused: Datagrams | None = None  # the one beside it that did not
         self._opening: Datagrams | None = Datagrams()
         self._held: list[bytes] = []
-        self._watched = False  # it passed as something unknown, and may become QUIC
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.DataReceived):
@@ -28,24 +32,27 @@ class DatagramGate(Guarded):
             yield from self.shut()
 
     def _client_says(self, datagram: bytes) -> Commands:
-        if self._opening is None and self._watched and is_quic(datagram):
-            self._opening = Datagrams()
-        if self._opening is None:
+        if self._passed is not None and not self._passed.later(datagram):
             yield commands.SendData(self.context.server, datagram)
             return
+        if self._refused is not None and not self._refused.later(datagram):
+            return
+        opening = self._opening = self._opening or Datagrams()
         self._held.append(datagram)
-        seen = self._opening.add(datagram)
+        seen = opening.add(datagram)
         if seen is None:
             return
         held, self._held, self._opening = self._held, [], None
         decision = self.door.first(self.flow, seen) if self.flow.seen is None else self.door.request(self.flow, seen)
-        if decision.how is not How.PASS:
+        if decision.how is How.PASS:
+            self._passed = opening
+            yield from self._pass(held)
+        elif self._passed is None:
             yield from self.refuse(decision)
-            return
-        yield from self._pass(seen, held)
+        else:
+            self._refused = opening
 
-    def _pass(self, seen: Seen, held: list[bytes]) -> Commands:
-        self._watched = seen.shows is Shows.UNKNOWN
+    def _pass(self, held: list[bytes]) -> Commands:
         if self.context.server.timestamp_start is None:
             error = yield commands.OpenConnection(self.context.server)
             if error:

@@ -43,12 +43,12 @@ class How(Enum):
 class Decision:
     """What a layer has to do. octets: what the client is sent before the connection ends.
 
-    decrypt: of a banned name, whose client may be shown the page inside of its TLS.
+    page: of a banned name whose client may be shown it inside of its TLS: the page for the languages that it asks for.
     """
 
     how: How
     octets: bytes = b""
-    decrypt: bool = False
+    page: Callable[[str | None], bytes] | None = None
 
 
 PASS = Decision(How.PASS)
@@ -82,9 +82,11 @@ class Rules:
 class Flow:
     """One connection of a client. mode: the proxy mode, as configured, that it came through.
 
-    address, port: where it goes; None while only a name, or nothing, is known of it. seen: what it showed when it was
-    let through; None before. reached: the address that its name led to. refused: why it was not connected there.
-    end: closes it at once. reset: makes the close that follows one by RST. wake: tells its layer that time has passed.
+    address, port: where it goes; None while only a name, or nothing, is known of it. asked: the host that its client
+    asked for by name before it said anything, as SOCKS does, which is judged with what the client says. seen: what it
+    showed when it was let through; None before. reached: the address that its name led to. refused: why it was not
+    connected there. end: closes it at once. reset: makes the close that follows one by RST. wake: tells its layer that
+    time has passed.
     """
 
     ip: Address
@@ -93,6 +95,7 @@ class Flow:
     transport: Transport
     address: Address | None = None
     port: int = 0
+    asked: Seen | None = None
     seen: Seen | None = None
     reached: Address | None = None
     refused: Decision | None = None
@@ -263,6 +266,9 @@ class Door:
 
     def _judge(self, flow: Flow, seen: Seen, client: Client, address: Address | None) -> Judged:
         port = Port(flow.transport, flow.port)
+        if flow.asked is not None:
+            names = (*seen.names, *(each for each in flow.asked.names if each not in seen.names))
+            seen = seen._replace(names=names, addresses=seen.addresses + flow.asked.addresses)
         return judge_flow(seen, address, port, policy=self.policy, client=client, now=self._now())
 
     def _decide(self, flow: Flow, seen: Seen) -> tuple[Decision, str]:
@@ -295,10 +301,10 @@ class Door:
             return _SILENCE
         if seen.layer is Layer.HTTP and not seen.alpn:
             self._record(flow, seen, judged, client, Response.PAGE)
-            return Decision(How.PAGE, self._page(judged))
+            return Decision(How.PAGE, self._page(judged)(seen.languages))
         if seen.layer is Layer.TLS and self.rules.intercept and judged.destination.name is not None:
             self._record(flow, seen, judged, client, Response.PAGE)
-            return Decision(How.PAGE, self._page(judged), decrypt=True)
+            return Decision(How.PAGE, page=self._page(judged))
         if seen.layer is Layer.TLS:
             self._record(flow, seen, judged, client, Response.ALERT)
             return _ALERT
@@ -311,7 +317,7 @@ class Door:
         address = destination.address or flow.address
         on_address = _kind(verdict) is Kind.CIDR and destination.name is not None
         is_tls = seen.layer in (Layer.TLS, Layer.QUIC)
-        block = Block.of_connection(
+        block = Block.of(
             verdict,
             ruleset=self.policy.ruleset,
             layer=seen.layer,
@@ -334,19 +340,20 @@ class Door:
         if not self._ledger.record(block, ip, port, round(self._now().timestamp() * 1000)):
             self._words[word("attempts_dropped", self._ledger.full or "disk_full")] += 1
 
-    def _page(self, judged: Judged) -> bytes:
+    def _page(self, judged: Judged) -> Callable[[str | None], bytes]:
+        """The page about one refusal, which is written when it is known what languages its reader asks for."""
         rule, destination = judged.verdict.rule, judged.destination
         service = rule.service if rule is not None else ""
         title = self._titles.get(service, Title(service, service))
-        what = display(destination.name) if destination.name is not None else str(destination.address or "")
         blocked = Blocked(
-            what=what,
+            what=display(destination.name) if destination.name is not None else str(destination.address or ""),
             en=title.en,
             fr=title.fr,
             ban=None if rule is None else rule.ban,
             reference=f"{self.rules.node} {self._now():%Y-%m-%dT%H:%M:%SZ} {self.policy.ruleset}",
         )
-        return blockpage.response(blockpage.page(self.rules.notice, blocked))
+        notice = self.rules.notice
+        return lambda languages: blockpage.response(blockpage.page(notice, blocked, languages))
 
     def _count(self, layer: str, verdict: str) -> None:
         self._words[self._counts[layer, verdict]] += 1

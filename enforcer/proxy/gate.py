@@ -1,7 +1,7 @@
 """The gate: holds what a client sends first until it shows where it goes, and connects nowhere before it may pass."""
 
 from mitmproxy.connection import ConnectionState
-from mitmproxy.proxy import commands, events
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tcp import TCPLayer
 
@@ -10,6 +10,7 @@ from enforcer.policy.verdict import Layer
 from enforcer.proxy.door import Door, Flow, How
 from enforcer.proxy.layers import Commands, Guarded
 from enforcer.proxy.relay import HttpRelay
+from enforcer.proxy.streams import Http2Relay
 
 SILENT_S = 1.0
 """A client that has said nothing for so long may be waiting for the server to speak first (SMTP, SSH)."""
@@ -59,9 +60,11 @@ class Gate(Guarded):
             child, first = self._carrier(seen, held)
             yield from self.become(child, events.Start(), events.DataReceived(self.context.client, first))
 
-    def _carrier(self, seen: Seen, held: bytes) -> tuple[HttpRelay | TCPLayer, bytes]:
+    def _carrier(self, seen: Seen, held: bytes) -> tuple[layer.Layer, bytes]:
         """Who carries what may pass, and what of it comes first."""
-        if seen.layer is Layer.HTTP and not seen.alpn:
+        if seen.layer is Layer.HTTP and seen.alpn:
+            return Http2Relay(self.context, self.door, self.flow, sent=self._sent), held
+        if seen.layer is Layer.HTTP:
             return HttpRelay(self.context, self.door, self.flow, Gate, sent=self._sent), held
         return TCPLayer(self.context, ignore=True), held[self._sent :]
 

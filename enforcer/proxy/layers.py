@@ -4,6 +4,7 @@ mitmproxy's layers take events and give commands; no socket is touched here.
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import PurePath
 
 from mitmproxy.connection import ConnectionState
@@ -11,6 +12,7 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 
+from enforcer.decide.flow import Opening
 from enforcer.proxy.door import Decision, Door, Flow, How
 
 LINGER_S = 2.0  # what a client still sends is swallowed so long, since closing earlier could lose what it was sent
@@ -49,10 +51,18 @@ class Guarded(layer.Layer):
         yield from closed(self.context)
         yield from self.become(Over(self.context))
 
+    def half_closed(self, event: events.ConnectionClosed) -> Commands:
+        """One side has nothing more to say; the other may still have."""
+        client, server = self.context.client, self.context.server
+        if not (client.state | server.state) & ConnectionState.CAN_READ:
+            yield from self.shut()
+        else:
+            yield commands.CloseTcpConnection(server if event.connection is client else client, half_close=True)
+
     def refuse(self, decision: Decision, held: bytes = b"") -> Commands:
         """End the flow as was decided. held: what the client has sent."""
-        if decision.decrypt:
-            page = Page(self.context, decision.octets)
+        if decision.page is not None:
+            page = Page(self.context, decision.page)
             yield from self.become(page, events.Start(), events.DataReceived(self.context.client, held))
         elif decision.how is How.SILENCE:
             yield from self.become(Over(self.context))
@@ -118,23 +128,24 @@ class Farewell(layer.Layer):
 class Page(layer.Layer):
     """The page inside of the client's TLS, whose first request is answered with it, whatever it is."""
 
-    def __init__(self, context: Context, octets: bytes) -> None:
+    def __init__(self, context: Context, write: Callable[[str | None], bytes]) -> None:
         super().__init__(context)
         self._tls = ClientTLSLayer(context)
-        self._tls.child_layer = _Answer(context, octets)
+        self._tls.child_layer = _Answer(context, write)
 
     def _handle_event(self, event: events.Event) -> Commands:
         yield from self._tls.handle_event(event)
 
 
 class _Answer(layer.Layer):
-    def __init__(self, context: Context, octets: bytes) -> None:
+    def __init__(self, context: Context, write: Callable[[str | None], bytes]) -> None:
         super().__init__(context)
-        self._octets = octets
+        self._write = write
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.DataReceived):
-            yield commands.SendData(self.context.client, self._octets)
+            asked = Opening().add(event.data)
+            yield commands.SendData(self.context.client, self._write(None if asked is None else asked.languages))
             yield commands.CloseConnection(self.context.client)
         elif isinstance(event, events.ConnectionClosed):
             yield commands.CloseConnection(self.context.client)

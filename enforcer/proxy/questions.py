@@ -4,7 +4,7 @@ from enforcer.attempts.block import Block, Response
 from enforcer.decide.dns import Ask, Outcome, Reply, begin, fitted, judge_answer, outside, refused, screen
 from enforcer.errors import Malformed
 from enforcer.policy.rules import Transport
-from enforcer.policy.verdict import Action, Client
+from enforcer.policy.verdict import Action, Client, Layer
 from enforcer.proxy.door import Door, Flow
 from enforcer.wire import dns
 from enforcer.wire.dnscodes import rcode_name, type_name
@@ -59,10 +59,11 @@ def answer(door: Door, flow: Flow, asked: bytes, wire: bytes) -> bytes | None:
 def _record(door: Door, flow: Flow, client: Client, query: dns.Query, reply: Reply) -> None:
     if reply.verdict is None:
         return
-    block = Block.of_question(
+    block = Block.of(
         reply.verdict,
         ruleset=door.policy.ruleset,
-        qname=query.qname,
+        layer=Layer.DNS,
+        name=query.qname,
         qtype=type_name(query.qtype),
         via=reply.via,
         response=Response(reply.answer.value),

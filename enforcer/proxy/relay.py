@@ -9,7 +9,6 @@ import re
 from collections import deque
 from collections.abc import Callable
 
-from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tcp import TCPLayer
@@ -190,11 +189,4 @@ class HttpRelay(Guarded):
         yield from self.become(Farewell(self.context, octets), events.Start())
 
     def _closing(self, event: events.ConnectionClosed) -> Commands:
-        """One side has nothing more to say; the other may still have."""
-        client, server = self.context.client, self.context.server
-        if not (client.state | server.state) & ConnectionState.CAN_READ:
-            yield from self.shut()
-        elif event.connection is client:
-            yield commands.CloseTcpConnection(server, half_close=True)
-        elif event.connection is server:
-            yield commands.CloseTcpConnection(client, half_close=True)
+        yield from self.half_closed(event)

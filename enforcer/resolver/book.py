@@ -8,6 +8,7 @@ from enforcer.counters import Transport, word
 from enforcer.decide.dns import Reply
 from enforcer.orders import PROBE_REALM
 from enforcer.policy.rules import Answer
+from enforcer.policy.verdict import Layer
 from enforcer.resolver.memory import Rows
 from enforcer.wire.dns import Query
 from enforcer.wire.dnscodes import rcode_name, type_name
@@ -48,10 +49,11 @@ class Book:
         """Where the attempts of an answer are counted; None when there is nothing to record, or our own probe asks."""
         if reply.verdict is None or realm == PROBE_REALM:
             return None
-        block = Block.of_question(
+        block = Block.of(
             reply.verdict,
             ruleset=self._ruleset,
-            qname=query.qname,
+            layer=Layer.DNS,
+            name=query.qname,
             qtype=type_name(query.qtype),
             via=reply.via,
             response=_RESPONSES[reply.answer],

@@ -90,6 +90,11 @@ def read_request(data: bytes) -> Request | None:
     return _request(method, target, tuple(fields), blank.end())
 
 
+def may_end(data: bytes | bytearray, at: int) -> bool:
+    """Whether a head that did not end before octet `at` can be read to its end now, or given up."""
+    return len(data) >= HEAD_MAX or _BLANK.search(data, max(at - 2, 0)) is not None
+
+
 def hosts_in(text: bytes) -> tuple[bytes, ...]:
     """The hosts in the value of a Host line, which should be one (RFC 9110 §7.2), without user, port and brackets."""
     return tuple(host for each in _BETWEEN_HOSTS.split(text) if (host := _host(each)))

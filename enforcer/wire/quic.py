@@ -23,6 +23,7 @@ _LONG, _FIXED = 0x80, 0x40
 _ID_MAX = 20  # RFC 9000 §17.2
 _CLIENT_MIN = 1200  # octets of a datagram with a client's Initial (RFC 9000 §14.1)
 _SAMPLE = 16
+_CONTRADICTION = "QUIC CRYPTO frames: two say different things of the same octets"
 _PADDING, _PING, _ACK, _ACK_ECN, _CRYPTO, _CLOSE = 0, 1, 2, 3, 6, 0x1C
 
 
@@ -101,6 +102,28 @@ class Initials:
                 found = True
         return read_message(self._stream()) if found else None
 
+    def is_other(self, datagram: bytes) -> bool:
+        """Whether a later datagram opens another connection than the one whose ClientHello was read.
+
+        So does one of a version that we do not read, and one that says something else under the same connection ID.
+        What the same client says again, and what it acknowledges, does not.
+        """
+        known = is_quic(datagram)
+        if not known:
+            return known is None
+        for packet in _packets(datagram):
+            frames = self._keys.open(datagram, packet) if self._keys else None
+            if frames is None:
+                if _Keys(packet.version, packet.to).open(datagram, packet) is not None:
+                    return True
+                continue
+            try:
+                self._take(frames)
+                self._stream()
+            except Malformed:
+                return True
+        return False
+
     def _open(self, datagram: bytes, packet: _Packet) -> bytes | None:
         """With the keys so far, else with those of the packet's own ID: the first packet, and one after a Retry."""
         frames = self._keys.open(datagram, packet) if self._keys else None
@@ -115,7 +138,11 @@ class Initials:
         for offset, data in _crypto(frames):
             if offset + len(data) > HELLO_MAX + 4 or len(self._pieces) >= FRAMES_MAX:
                 raise Malformed(f"QUIC CRYPTO frames: more than {HELLO_MAX} octets or {FRAMES_MAX} pieces")
-            if len(data) > len(self._pieces.get(offset, b"")):
+            known = self._pieces.get(offset, b"")
+            both = min(len(known), len(data))
+            if known[:both] != data[:both]:
+                raise Malformed(_CONTRADICTION)
+            if len(data) > len(known):
                 self._pieces[offset] = data
 
     def _stream(self) -> bytes:
@@ -127,7 +154,7 @@ class Initials:
             if both < 0:
                 break
             if stream[offset : offset + both] != piece[:both]:
-                raise Malformed("QUIC CRYPTO frames: two say different things of the same octets")
+                raise Malformed(_CONTRADICTION)
             stream += piece[both:]
         return bytes(stream)
 

@@ -5,7 +5,8 @@ version on a record, a message over many records, alerts and changes of cipher b
 """
 
 import struct
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from enforcer.errors import Malformed
 
@@ -16,13 +17,16 @@ _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE = 20, 21, 22
 _RECORD_MAX = 0x4000 + 0x100  # RFC 8446 §5.1, and what older versions let a record be longer
 _CLIENT_HELLO = 1
 _SERVER_NAME, _ALPN = 0, 16
-_EXTENSION = struct.Struct(">HH").unpack_from  # type and length
 _ENCRYPTED = {0xFE0D, 0xFFCE}  # encrypted_client_hello (RFC 9849 §5), and ESNI, its draft
+_READ = {_SERVER_NAME, _ALPN, *_ENCRYPTED}
+
+_START = struct.Struct(">BBxHI").unpack_from  # a record's type, major version and length; the start of its message
+_LENGTH = struct.Struct(">H").unpack_from
+_EXTENSION = struct.Struct(">HH").unpack_from  # type and length
 
 
-@dataclass(frozen=True, slots=True)
-class ClientHello:
-    """What a ClientHello shows in clear.
+class ClientHello(NamedTuple):
+    """What a ClientHello shows in clear. One is made for each connection, and a tuple costs least.
 
     names: every entry of every server_name extension, as sent: in any letter case, perhaps with a final dot, perhaps
     no name at all (RFC 6066 §3 allows one, of A-labels). alpn: protocols, as sent. ech: there is an encrypted inner
@@ -46,9 +50,23 @@ def read_client_hello(data: bytes) -> ClientHello | None:
 
     Returns None while more is needed. Raises Malformed when nothing that follows could make a ClientHello of it.
     """
+    hello = read_whole(data)
+    if hello is not None:
+        return hello
     message = bytearray()
     unwrap(data, 0, message)
     return read_message(message)
+
+
+def read_whole(data: bytes) -> ClientHello | None:
+    """The same for one that came whole and in one record, as most do, in place; None: it has to be unwrapped."""
+    if len(data) < 9:
+        return None
+    kind, major, size, start = _START(data)
+    end = 9 + (start & 0xFFFFFF)
+    if kind != _HANDSHAKE or major != 3 or start >> 24 != _CLIENT_HELLO or not end <= 5 + size <= len(data):
+        return None
+    return _read_hello(data, 5, end) if end <= 9 + HELLO_MAX and size <= _RECORD_MAX else None
 
 
 def unwrap(data: bytes | bytearray, at: int, message: bytearray) -> int:
@@ -91,10 +109,7 @@ def read_message(message: bytes | bytearray) -> ClientHello | None:
         raise Malformed(f"ClientHello: says that it has {end - 4} octets, and we take {HELLO_MAX}")
     if len(message) < end:
         return None
-    try:
-        return _read_hello(message, end)
-    except (IndexError, struct.error):
-        raise Malformed("ClientHello: ends inside a field") from None
+    return _read_hello(message, 0, end)
 
 
 def _is_whole(message: bytearray) -> bool:
@@ -102,51 +117,61 @@ def _is_whole(message: bytearray) -> bool:
     return len(message) >= 4 and len(message) >= 4 + min(int.from_bytes(message[1:4]), HELLO_MAX)
 
 
-def _read_hello(message: bytes | bytearray, end: int) -> ClientHello:
-    """IndexError and struct.error only behind `message`; what passes `end` is seen by comparing."""
-    at = 38  # type, length, version, random
-    at += 1 + message[at]  # session ID
-    at += 2 + (message[at] << 8 | message[at + 1])  # cipher suites
-    at += 1 + message[at]  # compression methods
-    if at == end:
-        return ClientHello()  # no extensions (RFC 5246 §7.4.1.2)
-    last = at + 2 + (message[at] << 8 | message[at + 1])
-    at += 2
-    if last != end:
-        raise Malformed("ClientHello: its extensions do not end where it ends")
-    names: list[bytes] = []
+def _read_hello(data: bytes | bytearray, start: int, end: int) -> ClientHello:
+    """The message between two octets of `data`. What goes on behind its end is seen by comparing, or behind `data`."""
+    try:
+        at = start + 38  # type, length, version, random
+        at += 1 + data[at]  # session ID
+        at += 2 + _LENGTH(data, at)[0]  # cipher suites
+        at += 1 + data[at]  # compression methods
+        if at == end:
+            return ClientHello()  # no extensions (RFC 5246 §7.4.1.2)
+        if at + 2 + _LENGTH(data, at)[0] != end:
+            raise Malformed("ClientHello: its extensions do not end where it ends")
+        return _read_extensions(data, at + 2, end)
+    except (IndexError, struct.error):
+        raise Malformed("ClientHello: ends inside a field") from None
+
+
+def _read_extensions(data: bytes | bytearray, at: int, end: int) -> ClientHello:
+    names: tuple[bytes, ...] = ()
     alpn: tuple[bytes, ...] = ()
     ech = False
     while at < end:
-        kind, size = _EXTENSION(message, at)
+        kind, size = _EXTENSION(data, at)
         start = at + 4
         at = start + size
+        if kind not in _READ:
+            continue
         if at > end:
-            raise Malformed("ClientHello: an extension goes on behind its end")
+            break
         if kind == _SERVER_NAME:
-            names += _names(bytes(message[start:at]))
+            names += _names(data, start, at)
         elif kind == _ALPN:
-            alpn += _protocols(bytes(message[start:at]))
-        elif kind in _ENCRYPTED:
+            alpn += _protocols(bytes(data[start:at]))
+        else:
             ech = True
-    return ClientHello(tuple(names), alpn, ech)
+    if at > end:
+        raise Malformed("ClientHello: an extension goes on behind its end")
+    return ClientHello(names, alpn, ech)
 
 
-def _names(data: bytes) -> list[bytes]:
+def _names(data: bytes | bytearray, at: int, end: int) -> tuple[bytes, ...]:
     """The server_name extension (RFC 6066 §3): every entry, whatever type it says it has."""
-    if len(data) < 2 or int.from_bytes(data[:2]) != len(data) - 2 or len(data) == 2:
+    if end - at < 5 or _LENGTH(data, at)[0] != end - at - 2:
         raise Malformed("server_name: its list is empty, or has not the length it says")
+    at += 2
     found = []
-    at = 2
-    while at < len(data):
+    while at < end:
         start = at + 3
-        at = start + int.from_bytes(data[at + 1 : at + 3])
-        if start >= at or at > len(data):
+        at = start + int.from_bytes(data[at + 1 : start])
+        if start >= at or at > end:
             raise Malformed("server_name: an empty name, or one that goes on behind the list")
-        found.append(data[start:at])
-    return found
+        found.append(bytes(data[start:at]))
+    return tuple(found)
 
 
+@lru_cache(maxsize=256)  # there are few lists, and many connections that offer them
 def _protocols(data: bytes) -> tuple[bytes, ...]:
     """The protocols of ALPN (RFC 7301 §3.1) but for GREASE (RFC 8701 §2), up to where it breaks off."""
     found = []

@@ -27,10 +27,11 @@ QNAME = b"\x01a\x04chat\x04test\x00"
 
 
 def of_question(verdict: Verdict) -> Block | None:
-    return Block.of_question(
+    return Block.of(
         verdict,
         ruleset="0123456789ab",
-        qname=QNAME,
+        layer=Layer.DNS,
+        name=QNAME,
         qtype="AAAA",
         via="b.chat.test",
         response=Response.NODATA,
@@ -61,7 +62,7 @@ def test_an_observed_question_was_not_answered_by_us() -> None:
 
 
 def of_connection(verdict: Verdict) -> Block | None:
-    return Block.of_connection(
+    return Block.of(
         verdict,
         ruleset="0123456789ab",
         layer=Layer.TLS,

@@ -32,6 +32,7 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured) -> 
         "regular@[::1]:5080",
         "transparent@5081",
         "upstream:http://192.0.2.8:3128@127.0.0.1:5080",
+        "upstream:https://proxy.example:3128@5080",
         "socks5@1080",
         "wireguard@51820",
         "wireguard:/etc/enforcer/wg.conf@51820",
@@ -56,7 +57,7 @@ def test_modes_are_written_as_mitmproxy_writes_them(configured: Configured, mode
         ("regular@1.2.3:5080", "is not an IP address"),
         ("regular:x@5080", "takes nothing behind"),
         ("upstream@5080", "names no proxy"),
-        ("upstream:https://192.0.2.8@5080", "names no proxy"),
+        ("upstream:socks://192.0.2.8@5080", "names no proxy"),
     ],
 )
 def test_what_is_no_mode_is_refused_with_what_to_write(configured: Configured, mode: str, hint: str) -> None:

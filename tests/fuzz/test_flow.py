@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.decide.flow import Datagrams, Opening, Seen, inspect, judge_flow
+from enforcer.decide.flow import Datagrams, Opening, Requests, Seen, inspect, judge_flow
 from enforcer.errors import Malformed
 from enforcer.policy.names import display
 from enforcer.policy.rules import Port, Transport
 from enforcer.policy.verdict import Action, Client
-from enforcer.wire import http, http2, mmtls, tls
+from enforcer.wire import http, mmtls, tls
 from tests.policy.made import a_list, a_policy
-from tests.wire.hellos import PRIOR_KNOWLEDGE, big, hello, message, of_ssl, sni
+from tests.wire.hellos import PREFACE, PRIOR_KNOWLEDGE, big, hello, message, of_ssl, sni
 from tests.wire.initials import V2, crypto, of_aioquic, seal
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -50,9 +50,20 @@ def fuzz_stream(data: bytes) -> None:
         assert pieces.layer == whole.layer
         judge(whole)
     mmtls.is_mmtls(data)
-    for read in (tls.read_client_hello, tls.read_message, http.read_request, http2.read_request):
+    for read in (tls.read_client_hello, tls.read_message, http.read_request):
         with suppress(Malformed):
             read(data)
+    fuzz_requests(data)
+
+
+def fuzz_requests(data: bytes) -> None:
+    """However HTTP/2 is cut, the same requests are seen, up to where nobody could read on."""
+    whole = Requests().add(PREFACE + data)
+    requests = Requests()
+    pieces = [seen for piece in (PREFACE, data[:9], data[9:]) for seen in requests.add(piece)]
+    assert whole[: len(pieces)] == pieces[: len(whole)]
+    for seen in whole:
+        judge(seen)
 
 
 def fuzz_datagram(data: bytes) -> None:
@@ -62,6 +73,7 @@ def fuzz_datagram(data: bytes) -> None:
         found = datagrams.add(each)
         if found is not None:
             judge(found)
+            datagrams.later(data)
             return
 
 

@@ -23,10 +23,12 @@ from enforcer.policy.names import parse
 from enforcer.policy.rules import Transport
 from enforcer.proxy.addon import CLOSED, Enforcer
 from enforcer.proxy.datagrams import DatagramGate
+from enforcer.proxy.door import ALERT
 from enforcer.proxy.explicit import ExplicitProxy
 from enforcer.proxy.gate import Gate
 from enforcer.proxy.layers import Page, Shut
 from enforcer.proxy.relay import HttpRelay
+from enforcer.proxy.secured import Secured
 from tests.proxy.playbook import BANNED_SERVER, PHONE, SERVER, Play, Site, context, flow, hello, policy, rules
 
 
@@ -70,7 +72,35 @@ def test_each_mode_has_its_layer(site: Site) -> None:
     assert isinstance(asked(*upstream, modes.HttpUpstreamProxy), HttpRelay)
     assert upstream[1].server.address == ("192.0.2.8", 3128)
     assert isinstance(asked(*connected(site, "wireguard@51820", transport=Transport.UDP)), DatagramGate)
-    assert isinstance(asked(*connected(site, "upstream:https://192.0.2.8@5080", None), modes.HttpUpstreamProxy), Shut)
+    secured = connected(site, "upstream:https://proxy.test:3128@5080", None)
+    assert isinstance(asked(*secured, modes.HttpUpstreamProxy), Secured)
+    assert secured[1].server.address == ("proxy.test", 3128)
+    assert isinstance(asked(*connected(site, "reverse:https://192.0.2.8@5080", None), modes.HttpUpstreamProxy), Shut)
+
+
+def test_a_name_that_is_asked_for_before_anything_is_said_is_judged_with_what_is_said(site: Site) -> None:
+    made, surroundings = connected(site, "socks5@1080", None)
+    surroundings.server.address = ("Chat.Banned.test.", 443)
+    given = asked(made, surroundings, modes.Socks5Proxy)
+    assert given is not None
+    played = Play(given, surroundings).client(hello("www.ok.test"))
+    assert (played.to_client, played.connected) == (ALERT, [])
+    silent = connected(site, "socks5@1080", None)
+    silent[1].server.address = ("chat.banned.test", 22)
+    waiting = asked(*silent, modes.Socks5Proxy)
+    assert waiting is not None
+    assert Play(waiting, silent[1]).wake().closed
+    [(tls, _), (ip, _)] = site.recorded
+    assert (tls.block.layer, tls.block.name, tls.block.dest_port) == ("tls", "chat.banned.test", 443)
+    assert (ip.block.layer, ip.block.name, ip.block.dest_port) == ("ip", "chat.banned.test", 22)
+
+
+def test_a_resolver_that_is_asked_for_by_a_banned_name_is_not_asked(site: Site) -> None:
+    for name, kind in (("chat.banned.test", Shut), ("resolver.ok.test", DNSLayer)):
+        made, surroundings = connected(site, "socks5@1080", None)
+        surroundings.server.address = (name, 53)
+        assert isinstance(asked(made, surroundings, modes.Socks5Proxy), kind)
+    assert len(site.recorded) == 1
 
 
 def test_a_connection_that_nobody_knows_is_shut(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -159,7 +189,7 @@ def test_tls_is_never_ended_here_but_for_the_page_of_a_banned_name(site: Site) -
     ):
         with pytest.raises(AddonHalt):
             hook(data)  # type: ignore[arg-type]
-    Page(surroundings, b"page")
+    Page(surroundings, lambda _: b"page")
     made.tls_start_client(start)
 
 

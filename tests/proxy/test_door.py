@@ -1,4 +1,3 @@
-import dataclasses
 from datetime import timedelta
 from ipaddress import ip_address
 
@@ -112,7 +111,7 @@ def test_a_watched_client_is_recorded_once_and_goes_on(site: Site) -> None:
 
 
 def test_udp_is_refused_by_silence(site: Site) -> None:
-    decision = site.door.first(flow(transport=Transport.UDP), dataclasses.replace(CHAT, layer=Layer.QUIC))
+    decision = site.door.first(flow(transport=Transport.UDP), CHAT._replace(layer=Layer.QUIC))
     assert decision.how is How.SILENCE
     [(entry, _)] = site.recorded
     assert (entry.block.response, entry.block.transport) == (Response.REJECT, "udp")
@@ -121,15 +120,17 @@ def test_udp_is_refused_by_silence(site: Site) -> None:
 def test_the_page_inside_of_tls_is_for_banned_names_alone(site: Site) -> None:
     site.door.judge_by(policy(), rules(intercept=True))
     decision = site.door.first(flow(), CHAT)
-    assert (decision.how, decision.decrypt) == (How.PAGE, True)
-    assert b"chat.banned.test" in decision.octets
+    assert decision.how is How.PAGE
+    assert decision.page is not None
+    assert b'<html lang="fr">' in decision.page("fr-CA, en;q=0.5")
+    assert b"chat.banned.test" in decision.page(None)
     assert site.door.first(flow(), NEW) is PASS
     unnamed = site.door.first(flow(to=BANNED_SERVER), seen(hello(None)))
-    assert (unnamed.how, unnamed.decrypt) == (How.ALERT, False)
+    assert (unnamed.how, unnamed.page) == (How.ALERT, None)
 
 
 def test_http2_without_tls_cannot_read_the_page(site: Site) -> None:
-    http2 = dataclasses.replace(CHAT, layer=Layer.HTTP, alpn=("h2c",))
+    http2 = CHAT._replace(layer=Layer.HTTP, alpn=("h2c",))
     assert site.door.first(flow(port=80), http2).how is How.RESET
 
 

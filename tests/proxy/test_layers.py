@@ -75,7 +75,7 @@ def test_shut_and_over(site: Site) -> None:
 
 def test_the_page_needs_a_client_that_speaks_tls(site: Site) -> None:
     surroundings = context(flow())
-    played = Play(Page(surroundings, b"page"), surroundings).client(b"no tls")
+    played = Play(Page(surroundings, lambda _: b"page"), surroundings).client(b"no tls")
     assert played.closed
     assert played.to_client == b""
 
