@@ -9,6 +9,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from mitmproxy import ctx
@@ -277,6 +278,7 @@ async def _resolve(host: str, port: int) -> list[Address]:
     return [address for each in found if (address := _address(str(each[4][0]))) is not None]
 
 
+@lru_cache(maxsize=8192)  # a client has many connections, and many clients have one server
 def _address(host: str) -> Address | None:
     """An address as it is judged: without a zone, IPv4 where it is only wrapped in IPv6."""
     try:

@@ -238,7 +238,7 @@ class Door:
             client = self.client(flow)
             if client is None:
                 continue
-            judged = self._judge(flow, seen, client, flow.address or flow.reached)
+            judged = self._judge(flow, seen, client, flow.address or flow.reached, self._now())
             if judged.verdict.action is Action.BLOCK:
                 response = Response.RESET if flow.transport is Transport.TCP else Response.REJECT
                 self._record(flow, seen, judged, client, response)
@@ -264,19 +264,20 @@ class Door:
         """The moment, in UTC."""
         return self._now()
 
-    def _judge(self, flow: Flow, seen: Seen, client: Client, address: Address | None) -> Judged:
+    def _judge(self, flow: Flow, seen: Seen, client: Client, address: Address | None, now: datetime) -> Judged:
         port = Port(flow.transport, flow.port)
         if flow.asked is not None:
             names = (*seen.names, *(each for each in flow.asked.names if each not in seen.names))
             seen = seen._replace(names=names, addresses=seen.addresses + flow.asked.addresses)
-        return judge_flow(seen, address, port, policy=self.policy, client=client, now=self._now())
+        return judge_flow(seen, address, port, policy=self.policy, client=client, now=now)
 
     def _decide(self, flow: Flow, seen: Seen) -> tuple[Decision, str]:
         """The decision, and its word in the counters."""
-        client = self.client(flow)
+        now = self._now()
+        client = self._clients.client(flow.ip, flow.mode, now)
         if client is None:
             return (PASS, "allowed") if self.rules.outside else (self._closed(flow, seen), "failed")
-        judged = self._judge(flow, seen, client, flow.address)
+        judged = self._judge(flow, seen, client, flow.address, now)
         if judged.verdict.action is Action.BLOCK:
             return self._refuse(flow, seen, judged, client), "blocked"
         if judged.verdict.action is Action.OBSERVE:

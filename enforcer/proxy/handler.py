@@ -1,13 +1,13 @@
 """mitmproxy's connection handler, told what a gate needs and no more.
 
-The same tasks, layers and hooks; but it calls our addon instead of going through every addon each time, looks at
-options that do not change instead of copying them, and has no task that waits for idleness: whoever says nothing for
-too long is found once in a while.
+The same layers and hooks; but it calls our addon instead of going through every addon each time, looks at options that
+do not change instead of copying them, stays in the task that asyncio made for the connection, and has none that waits
+for idleness: whoever says nothing for too long is found once in a while.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Literal, Protocol
@@ -15,13 +15,12 @@ from typing import Literal, Protocol
 from mitmproxy.connection import Client
 from mitmproxy.master import Master
 from mitmproxy.options import Options
-from mitmproxy.proxy import commands
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import TimeoutWatchdog
 from mitmproxy.proxy.server_hooks import (
-    ClientConnectedHook,
-    ClientDisconnectedHook,
     ServerConnectedHook,
     ServerConnectErrorHook,
     ServerConnectHook,
@@ -29,7 +28,13 @@ from mitmproxy.proxy.server_hooks import (
     ServerDisconnectedHook,
 )
 
+from enforcer.proxy.layers import Shut, where
+
 _NOBODY_ASKS = (ServerConnectedHook, ServerConnectErrorHook, ServerDisconnectedHook)
+
+type Top = Callable[[Context], layer.Layer]
+
+_log = logging.getLogger(__name__)
 
 
 class Settled(Options):
@@ -82,29 +87,64 @@ class Idle(TimeoutWatchdog):
 
 
 class Handler(ProxyConnectionHandler):
-    """One connection of a client, and those to servers on its behalf."""
+    """One connection of a client, and those to servers on its behalf. top: makes the layer that judges it."""
 
     timeout_watchdog: Idle
 
     def __init__(
         self,
         asked: Asked,
+        top: Top,
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        *,
         master: Master,
         options: Settled,
         mode: ProxyMode,
     ) -> None:
         super().__init__(master, *streams, options, mode)  # type: ignore[no-untyped-call]
-        self._asked = asked
+        self._asked, self._top = asked, top
         self.timeout_watchdog = Idle()
+
+    async def handle_client(self) -> None:
+        """Carry the connection from its start to its end, in the task that it was accepted in."""
+        client = self.client
+        self._asked.client_connected(client)
+        if client.error is None:
+            self.layer = self._topmost()
+            self.transports[client].handler = asyncio.current_task()
+            await self.server_event(events.Start())
+            await self._carry(client)
+        ours = self.transports.pop(client, None)
+        if ours is not None and ours.writer is not None:
+            ours.writer.close()
+        for timer in self.wakeup_timer:
+            timer.cancel()
+        self._asked.client_disconnected(client)
+        others = [each.handler for each in self.transports.values() if each.handler is not None]
+        for other in others:
+            other.cancel("client disconnected")
+        if others:
+            await asyncio.wait(others)  # they end also when a layer has closed us twice, and this is cancelled
+
+    async def _carry(self, client: Client) -> None:
+        try:
+            await self.handle_connection(client)
+        except asyncio.CancelledError:
+            pass  # so a connection is closed
+        except Exception:  # noqa: BLE001 (whatever it is: the connection has ended)
+            self.log("connection handler has crashed", logging.ERROR, exc_info=True)
+
+    def _topmost(self) -> layer.Layer:
+        context = self.layer.context
+        try:
+            return self._top(context)
+        except Exception as error:  # noqa: BLE001 (whatever it is: the connection closes)
+            _log.error("flow event=failed %s", where(error))
+            return Shut(context)
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """Ask our addon; of what it has no interest in, nobody; of everything else, whoever there is."""
-        if isinstance(hook, ClientConnectedHook):
-            self._asked.client_connected(hook.client)
-        elif isinstance(hook, ClientDisconnectedHook):
-            self._asked.client_disconnected(hook.client)
-        elif isinstance(hook, ServerConnectHook):
+        if isinstance(hook, ServerConnectHook):
             await self._asked.server_connect(hook.data)
         elif not isinstance(hook, _NOBODY_ASKS):
             await super().handle_hook(hook)

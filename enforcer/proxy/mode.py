@@ -5,9 +5,8 @@ that judges is the topmost: without a hook for each connection that asks for it.
 """
 
 import asyncio
-import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import mitmproxy_rs
@@ -15,17 +14,14 @@ from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.options import Options
 from mitmproxy.platform.linux import original_addr as original
-from mitmproxy.proxy import events, layer, mode_specs
+from mitmproxy.proxy import layer, mode_specs
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_servers import AsyncioServerInstance
 
 from enforcer.proxy.handler import Asked, Handler, Settled
-from enforcer.proxy.layers import Commands, Shut, where
 
 BACKLOG = 4096
 _OWN = "enforcer"
-
-_log = logging.getLogger(__name__)
 
 
 class EnforcerRegularMode(mode_specs.RegularMode):
@@ -62,23 +58,6 @@ class Layers(Asked, Protocol):
 
     def upstream(self, context: Context) -> layer.Layer:
         """For clients that know their proxy, which asks another one."""
-
-
-class Late(layer.Layer):
-    """Becomes the right layer when the connection starts: mitmproxy wants one before it has told us of the client."""
-
-    def __init__(self, context: Context, make: Callable[[Context], layer.Layer]) -> None:
-        super().__init__(context)
-        self._make = make
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        try:
-            child = self._make(self.context)
-        except Exception as error:  # noqa: BLE001 (whatever it is: the connection closes)
-            _log.error("flow event=failed %s", where(error))
-            child = Shut(self.context)
-        self.handle_event = child.handle_event  # type: ignore[method-assign]
-        yield from child.handle_event(event)
 
 
 class Listeners(Proxyserver):
@@ -120,7 +99,9 @@ class _Shared[M: mode_specs.ProxyMode](AsyncioServerInstance[M]):
         if not isinstance(reader, asyncio.StreamReader) or not isinstance(writer, asyncio.StreamWriter):
             raise TypeError("our modes listen on sockets alone")
         listeners = self.listeners
-        handler = Handler(listeners.layers, (reader, writer), ctx.master, listeners.settled, self.mode)
+        top = self.make_top_layer
+        streams = reader, writer
+        handler = Handler(listeners.layers, top, streams, master=ctx.master, options=listeners.settled, mode=self.mode)
         context = handler.layer.context
         if isinstance(self.mode, mode_specs.TransparentMode):
             destination = _destination(writer)
@@ -128,7 +109,6 @@ class _Shared[M: mode_specs.ProxyMode](AsyncioServerInstance[M]):
                 writer.close()
                 return
             context.client.sockname = context.server.address = destination
-        handler.layer = self.make_top_layer(context)
         with listeners.register_connection(context.client.id, handler):
             await handler.handle_client()
 
@@ -140,17 +120,17 @@ class _Shared[M: mode_specs.ProxyMode](AsyncioServerInstance[M]):
 
 class _Regular(_Shared[EnforcerRegularMode]):
     def make_top_layer(self, context: Context) -> layer.Layer:
-        return Late(context, self.listeners.layers.explicit)
+        return self.listeners.layers.explicit(context)
 
 
 class _Transparent(_Shared[EnforcerTransparentMode]):
     def make_top_layer(self, context: Context) -> layer.Layer:
-        return Late(context, self.listeners.layers.gate)
+        return self.listeners.layers.gate(context)
 
 
 class _Upstream(_Shared[EnforcerUpstreamMode]):
     def make_top_layer(self, context: Context) -> layer.Layer:
-        return Late(context, self.listeners.layers.upstream)
+        return self.listeners.layers.upstream(context)
 
 
 def _destination(writer: asyncio.StreamWriter) -> tuple[str, int] | None:

@@ -11,9 +11,9 @@ from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from enforcer.proxy.layers import Over, Shut
-from enforcer.proxy.mode import Late, Listeners, configured, own
-from tests.proxy.playbook import Play, context, flow
+from enforcer.proxy.layers import Over
+from enforcer.proxy.mode import Listeners, configured, own
+from tests.proxy.playbook import context, flow
 
 
 class Layers:
@@ -57,7 +57,7 @@ def test_shared_modes_have_our_form_and_their_layer_on_top(spec: str, ours: str,
     layers = Layers()
     instance: ServerInstance[ProxyMode] = ServerInstance.make(ours, Listeners(layers, {}))
     surroundings = context(flow())
-    Play(instance.make_top_layer(surroundings), surroundings)
+    instance.make_top_layer(surroundings)
     assert layers.asked == [kind]
 
 
@@ -111,17 +111,3 @@ def test_who_was_not_redirected_is_closed(found: str, monkeypatch: pytest.Monkey
 
     asyncio.run(scene())
     assert layers.asked == []
-
-
-def test_a_layer_that_cannot_be_made_shuts() -> None:
-    def fails(_: Context) -> layer.Layer:
-        raise KeyError("10.20.0.7")
-
-    surroundings = context(flow())
-    played = Play(Late(surroundings, fails), surroundings)
-    assert played.wake().closed
-
-
-def test_a_late_layer_gives_way() -> None:
-    surroundings = context(flow())
-    assert Play(Late(surroundings, Shut), surroundings).client(b"x").closed
