@@ -35,7 +35,7 @@ import socket, sys, time
 sock = socket.create_connection((sys.argv[1], 8080), 10)
 sock.sendall(b"hold")
 print(sock.recv(4), flush=True)
-sock.settimeout(20)
+sock.settimeout(90)
 try:
     print("ended", sock.recv(4), flush=True)
 except OSError as error:
