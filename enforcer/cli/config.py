@@ -1,17 +1,21 @@
 """`enforcer config`: what enforcer.yaml says, and whether everything would start with it."""
 
 import json
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 import yaml
 
+from enforcer.attempts.index.open import SQLITE
 from enforcer.blocklists import Lists
 from enforcer.cli.context import compiled, config_option, json_option, lists_of, load_config
 from enforcer.cli.output import print_json, say
 from enforcer.config.describe import schema as schema_of
 from enforcer.config.describe import show as show_config
 from enforcer.config.load import check_services
+from enforcer.config.model import Config
 from enforcer.devices.inventory import Inventory
 from enforcer.errors import Mistake, Mistakes
 from enforcer.identity.inventory import inventory_of
@@ -57,6 +61,7 @@ def check(config: Path | None, as_json: bool) -> None:
         mistakes += [Mistake(str(path), None, f"self-test: {failure}") for failure in self_test(policy)]
     except Mistakes as error:
         mistakes += error.mistakes
+    mistakes += [Mistake(str(path), None, what) for what in _not_installed(loaded)]
     if mistakes or lists is None:
         raise Mistakes(mistakes)
     warnings = [str(warning) for warning in (*lists.warnings, *inventory.rejected, *unfit(loaded))]
@@ -89,3 +94,11 @@ def show(config: Path | None, as_json: bool) -> None:
     """
     text = show_config(load_config(config)[1])
     click.echo(json.dumps(yaml.safe_load(text)) if as_json else text, nl=as_json)
+
+
+def _not_installed(loaded: Config) -> Iterator[str]:
+    """Libraries without which the hub would not start; a sink without its own is a warning."""
+    if loaded.attempts.index != SQLITE and find_spec("psycopg") is None:
+        yield 'attempts.index: psycopg is not installed; install "enforcer[postgres]", or write sqlite'
+    if loaded.identity.shared is not None and find_spec("redis") is None:
+        yield 'identity.shared: redis is not installed; install "enforcer[redis]", or leave it out'

@@ -38,6 +38,24 @@ def test_a_sink_that_could_not_be_made_is_a_warning(run: Run, site: Path, monkey
     assert result.exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("library", "settings", "said"),
+    [
+        ("psycopg", {"attempts": {"index": "postgresql://db.test/x"}}, 'install "enforcer[postgres]"'),
+        ("redis", {"identity": {"shared": "redis://db.test"}}, 'install "enforcer[redis]"'),
+    ],
+)
+def test_a_library_without_which_nothing_would_start_is_a_mistake(
+    run: Run, site: Path, monkeypatch: pytest.MonkeyPatch, library: str, settings: dict[str, object], *, said: str
+) -> None:
+    write_config(site, {**CONFIG, **settings})
+    assert run("config", "check").exit_code == 0
+    monkeypatch.setitem(sys.modules, library, None)
+    result = run("config", "check")
+    assert f"{library} is not installed; {said}" in result.stderr
+    assert result.exit_code == 2
+
+
 def test_mistakes_of_lists_inventory_and_configuration_are_told_together(run: Run, site: Path) -> None:
     (site / "chat.yaml").write_text(LIST.replace("exact: cdn.test", 'exact: "cdn,test"'))
     (site / "devices.csv").write_text(DEVICES.replace("10.20.0.5", "10.99.0.5"))
