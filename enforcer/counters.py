@@ -59,7 +59,8 @@ FAILURES = ("timeout", "mismatch", "malformed", "refused", "network")
 DROPS = ("spool_full", "disk_full", "untold")
 CONNECTIONS = ("tls", "quic", "http", "mmtls", "ip", "other")
 VERDICTS = ("allowed", "blocked", "observed", "failed")
-REJECTED = ("unsteered", "unjudged", "predating", "queue_full")
+REJECTED = ("unsteered", "unjudged", "predating")
+OPENABLE = ("dns", "proxy", "gate")
 
 # Upper bounds in seconds; the last bucket, above all of them, is +Inf.
 DECISION_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05)
@@ -136,8 +137,14 @@ LAYOUT: tuple[Family, ...] = (
     Family(
         "gateway_rejected",
         "Packets that the gateway stopped, and that are no attempts: not redirected as they should be, judged by "
-        "nobody, of a connection from before the rules, or more than the gate's queue holds",
+        "nobody (more than the gate's queue holds; with gateway.fail_open they pass), or from before the rules",
         {"reason": REJECTED},
+    ),
+    Family(
+        "gateway_open",
+        "1 while a part is dead and gateway.fail_open lets pass what it should see, 0 otherwise",
+        {"kind": OPENABLE},
+        gauge=True,
     ),
     Family("attempts_dropped", "Attempts that were blocked but could not be recorded", {"reason": DROPS}),
     Family("worker_generation", "Generation of the orders that the worker follows", {}, gauge=True),

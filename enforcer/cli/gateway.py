@@ -12,8 +12,9 @@ from enforcer.cli.run import enforce
 from enforcer.errors import EnforcerError, Unavailable
 from enforcer.folders import Folders
 from enforcer.gateway import nft
+from enforcer.gateway.elements import Elements, elements
 from enforcer.gateway.marks import Order
-from enforcer.gateway.ruleset import Elements, Kernel, Settings, elements
+from enforcer.gateway.ruleset import Kernel, Settings
 from enforcer.orders import Orders, decode_orders
 from enforcer.processes.clock import utc_now
 
@@ -27,7 +28,8 @@ def gate(config: Path | None, worker: int) -> None:
     """Run one process of the gate, which judges the first packets of connections.
 
     It reads NFQUEUE `gateway.queue` + its number, and needs CAP_NET_ADMIN and CAP_NET_RAW. While none reads a queue,
-    the kernel drops what comes to it: new connections wait, those that were allowed go on.
+    the kernel drops what comes to it: new connections wait, those that were allowed go on. With `gate` in
+    `gateway.fail_open` they pass.
 
     Example: enforcer gate --worker 0
     """
@@ -46,7 +48,8 @@ def gateway(context: click.Context, config: Path | None, worker: int) -> None:
     Everything is in one nftables table, `inet enforcer`, and where the kernel has no queue of nft's own in a chain
     ENFORCER of iptables' mangle table. Nothing else is ever changed. It needs CAP_NET_ADMIN.
 
-    The process also turns what the kernel rejected into attempts. When it ends, the rules stay.
+    The process also turns what the kernel rejected into attempts, and opens what leads to a dead resolver or proxy,
+    where `gateway.fail_open` says so. When it ends, the rules stay, and what it has opened is closed.
 
     Example: enforcer gateway plan --config /etc/enforcer/enforcer.yaml
     """
@@ -58,17 +61,19 @@ def gateway(context: click.Context, config: Path | None, worker: int) -> None:
 
 @gateway.command()
 @config_option
-@json_option("Print an object: applied, counters.")
+@json_option("Print an object: applied, counters, opened (ports that are not steered, since a part failed open).")
 def show(config: Path | None, as_json: bool) -> None:  # noqa: ARG001 (every command takes one)
     """Print the rules that are in the kernel now, and what they have counted.
 
     Example: enforcer gateway show
     """
     if as_json:
-        print_json({"applied": bool(nft.identity()), "counters": nft.counters()})
+        print_json({"applied": bool(nft.identity()), "counters": nft.counters(), "opened": nft.opened()})
         return
     text = nft.shown()
     say(text.rstrip() if text else "nothing of ours is in the kernel")
+    for line in _opened():
+        say(f"# {line}")
 
 
 @gateway.command()
@@ -119,18 +124,22 @@ def remove(config: Path | None) -> None:  # noqa: ARG001 (every command takes on
 def check(context: click.Context, config: Path | None, as_json: bool) -> None:
     """Compare the rules in the kernel with what the policy wants, and say what differs.
 
-    The exit status is 0 when nothing differs, else 1.
+    Ports that are failed open for now are said too. The exit status is 0 when nothing differs, else 1.
 
     Example: enforcer gateway check
     """
     wish = _wish(config)
-    found = nft.differences(wish.settings, wish.kernel, wish.wanted, wish.now)
+    found = [*nft.differences(wish.settings, wish.kernel, wish.wanted, wish.now), *_opened()]
     if as_json:
         print_json({"differences": found})
     else:
         for line in found or ["the kernel has what the policy wants"]:
             say(line)
     context.exit(_DIFFERS if found else 0)
+
+
+def _opened() -> list[str]:
+    return [f"port {port} is failed open: the part that it is steered to is dead" for port in nft.opened()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from itertools import combinations
 
 from enforcer.config.document import KeyPath
-from enforcer.config.gateway import Connections
+from enforcer.config.gateway import Connections, FailOpen
 from enforcer.config.model import Config
 from enforcer.config.pages import console_mistakes
 from enforcer.config.proxy import endpoints, shared, transparent
@@ -325,6 +325,10 @@ def _gateway(config: Config) -> Found:
     if wants_proxy and transparent(config.proxy.modes) is None:
         text = "nothing takes what is redirected to the proxy; write transparent@5081 in proxy.modes, or proxied: []"
         yield ("gateway", "proxied"), text
+    relief = [each for each in config.resolver.upstreams if each.plain and not each.address.is_loopback]
+    if FailOpen.DNS in config.gateway.fail_open and not relief:
+        text = '"dns" needs an upstream that devices themselves can ask; write one as "udp://192.0.2.1" in resolver.'
+        yield ("gateway", "fail_open"), f"{text}upstreams"
     listeners = {listener.name: listener.udp for listener in config.resolver.listeners}
     for i, realm in enumerate(config.realms):
         reached = {

@@ -17,8 +17,10 @@ class Connections(StrEnum):
 
 
 class FailOpen(StrEnum):
-    """What is let through when the part that should look at it is not there."""
+    """A part without which what it should see is let through."""
 
+    DNS = "dns"
+    PROXY = "proxy"
     GATE = "gate"
 
 
@@ -49,7 +51,18 @@ class Gateway(Section):
         8192, ge=64, le=1_000_000, description="First packets that wait for one process; more are dropped, and counted."
     )
     fail_open: tuple[Annotated[FailOpen, choice(FailOpen)], ...] = Field(
-        (), description="gate: without the gate, connections pass unjudged. By default they wait for it."
+        (),
+        description="What passes when a part is dead; by default nothing does. dns: DNS on port 53 goes to the first "
+        "upstream of the form udp://ADDRESS, unfiltered. proxy: HTTP is judged by the gate, without a page; with "
+        "connections: proxy, TCP 443 passes unjudged too. gate: connections pass unjudged. Banned addresses and MMTLS "
+        "are rejected all the same.",
+    )
+    fail_open_after_s: float = Field(
+        10,
+        ge=3,
+        le=3600,
+        description="How long every process of the resolver or the proxy must have been dead before it is failed open. "
+        "Without the gate, connections pass at once.",
     )
     untouched: tuple[Within, ...] = Field(
         (), description="Destinations that are left alone: management, the resolvers of other nodes.", examples=[[]]

@@ -83,6 +83,11 @@ class Upstream:
         """Whether we can be sure who answers."""
         return self.transport in (Transport.TLS, Transport.HTTPS)
 
+    @property
+    def plain(self) -> bool:
+        """Whether it takes what any client asks on port 53."""
+        return self.transport is Transport.UDP and self.port == self.transport.port
+
     def reaches(self, listener: Endpoint) -> bool:
         """Whether a question to this upstream would surely arrive at our own listener.
 

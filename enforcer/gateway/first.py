@@ -22,7 +22,7 @@ from enforcer.gateway import marks
 from enforcer.gateway.flows import Flows, Looked, Step
 from enforcer.gateway.nfqueue import Queued
 from enforcer.gateway.packets import ACK, FIN, PSH, RST, SYN, TCP, Packet, read_packet, segment
-from enforcer.gateway.plain import plain_name
+from enforcer.gateway.plain import plain_hello
 from enforcer.gateway.remembered import Remembered
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Kind, Mode, Port, Transport
@@ -34,6 +34,7 @@ ALERT = bytes.fromhex("15030300020270")
 _TALLY = {(layer, verdict): word("proxy_connections", layer, verdict) for layer in CONNECTIONS for verdict in VERDICTS}
 _ALLOWED_TLS = _TALLY["tls", "allowed"]
 _USUAL_MAX = 65_536
+_HELLO, _WHOLE = Seen(Layer.TLS, Shows.NAME), Looked(Step.REFUSE)
 _DROPPED = {reason: word("attempts_dropped", reason) for reason in DROPS}
 
 
@@ -55,13 +56,17 @@ class Moment:
 
 
 class _Group:
-    """Clients that no verdict can tell apart. allowed: verdicts that hold for all of them, by name, address, port."""
+    """Clients that no verdict can tell apart, and what holds for all of them until the policy changes.
 
-    __slots__ = ("allowed", "client")
+    allowed: verdicts by name, address, port. refused: what to record, by the same and what else the record tells.
+    """
+
+    __slots__ = ("allowed", "client", "refused")
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self.allowed: dict[tuple[bytes, bytes, int], int] = {}
+        self.refused: dict[tuple[bytes, bytes | None, bool, bytes, int], Block] = {}
 
 
 class FirstPackets:
@@ -108,7 +113,7 @@ class FirstPackets:
         state = mark & marks.STATE
         start = (mark + (packet.protocol == TCP)) & marks.SEQUENCE
         if state == marks.PENDING:
-            if packet.sequence & marks.SEQUENCE == start and self._is_usual(packet, queued, start):
+            if packet.sequence & marks.SEQUENCE == start and self._is_usual(packet, queued, mark, moment):
                 return
         elif state != marks.ALLOWED:  # no rule of ours has sent it
             self.answers.append((queued.ident, marks.REFUSE))
@@ -119,20 +124,28 @@ class FirstPackets:
         else:
             self._unjudged(case)
 
-    def _is_usual(self, packet: Packet, queued: Queued, start: int) -> bool:
-        """Answer what most packets are, at once: a whole ClientHello for a name that such clients may have there."""
+    def _is_usual(self, packet: Packet, queued: Queued, mark: int, moment: Moment) -> bool:
+        """Answer what most packets are, at once: a whole ClientHello like one that such a client has sent before."""
         group = self._known.get((packet.source, queued.incoming))
-        if group is None or not group.allowed or packet.protocol != TCP or self._flows.knows(packet.key):
+        if group is None or packet.protocol != TCP or self._flows.knows(packet.key):
             return False
-        host = plain_name(packet.data)
-        if host is None:
+        plain = plain_hello(packet.data)
+        if plain is None:
             return False
-        verdict = group.allowed.get((host, packet.target, packet.target_port))
-        if verdict is None:
+        start = (mark + 1) & marks.SEQUENCE
+        verdict = group.allowed.get((plain.name, packet.target, packet.target_port))
+        if verdict is not None:
+            self._flows.decide(packet.key, start, verdict)
+            self.answers.append((queued.ident, verdict))
+            self._words[_ALLOWED_TLS] += 1
+            return True
+        block = group.refused.get((*plain, packet.target, packet.target_port))
+        if block is None or self._flows.decided(packet.key, start) is not None:
             return False
-        self._flows.decide(packet.key, start, verdict)
-        self.answers.append((queued.ident, verdict))
-        self._words[_ALLOWED_TLS] += 1
+        case = _Case(packet, queued, mark, moment, start)
+        self._keep(case, block)
+        self._count("tls", "blocked")
+        self._refuse(case, _HELLO, _WHOLE)
         return True
 
     def _unjudged(self, case: "_Case") -> None:
@@ -174,8 +187,20 @@ class FirstPackets:
             case Step.STRAY:
                 self.answers.append((case.queued.ident, case.mark))
             case Step.REFUSE:
-                self._count("other", "failed")
-                self._refuse(case, UNKNOWN, looked)
+                self._contradicted(case, looked)
+
+    def _contradicted(self, case: "_Case", looked: Looked) -> None:
+        """Two versions of one stream: refused, and an attempt if the later one shows what is banned."""
+        client = self._client(case)
+        if looked.other is not None and client is not None:
+            judged = self._judge(client, case, looked.other)
+            if judged.verdict.action is Action.BLOCK:
+                self._record(case, looked.other, judged, client)
+                self._count(looked.other.layer.value, "blocked")
+                self._refuse(case, looked.other, looked)
+                return
+        self._count("other", "failed")
+        self._refuse(case, UNKNOWN, looked)
 
     def _decide(self, case: "_Case", seen: Seen, looked: Looked) -> None:
         """The connection has shown where it goes."""
@@ -189,7 +214,9 @@ class FirstPackets:
             layer = "other"
         match judged.verdict.action:
             case Action.BLOCK:
-                self._record(case, seen, judged, client)
+                block, rule = self._record(case, seen, judged, client), judged.verdict.rule
+                if block is not None and rule is not None and rule.expires is None:  # nothing ends it by itself
+                    self._learn(case, block)
                 self._count(layer, "blocked")
                 self._refuse(case, seen, looked)
             case Action.OBSERVE:
@@ -266,16 +293,22 @@ class FirstPackets:
         self._settle(case, verdict, looked)
         return verdict
 
-    def _learn(self, case: "_Case", verdict: int) -> None:
-        """Answer the same at once from now on, where neither an exemption nor anything but the name has decided."""
+    def _learn(self, case: "_Case", found: int | Block) -> None:
+        """Answer the same at once from now on, where neither an exemption nor anything but the hello has decided.
+
+        found: the verdict that allows, or what was recorded of one that refuses.
+        """
         group, packet = self._group(case), case.packet
-        if group is None or group.client.exempt or packet.protocol != TCP:
+        plain = plain_hello(packet.data)
+        if group is None or group.client.exempt or packet.protocol != TCP or case.offset or plain is None:
             return
-        host = plain_name(packet.data)
-        if host is not None and case.offset == 0:
-            if len(group.allowed) >= _USUAL_MAX:
-                group.allowed.clear()
-            group.allowed[host, packet.target, packet.target_port] = verdict
+        if len(group.allowed) + len(group.refused) >= _USUAL_MAX:
+            group.allowed.clear()
+            group.refused.clear()
+        if isinstance(found, int):
+            group.allowed[plain.name, packet.target, packet.target_port] = found
+        else:
+            group.refused[(*plain, packet.target, packet.target_port)] = found
 
     def _refuse(self, case: "_Case", seen: Seen, looked: Looked) -> None:
         """End it at both ends; the packet goes no further, and nothing after it."""
@@ -320,7 +353,8 @@ class FirstPackets:
         self.answers.append((case.queued.ident, verdict))
         self.answers += ((ident, verdict) for ident in released)
 
-    def _record(self, case: "_Case", seen: Seen, judged: Judged, client: Client) -> None:
+    def _record(self, case: "_Case", seen: Seen, judged: Judged, client: Client) -> Block | None:
+        """Record one attempt; returns what all attempts like it share."""
         packet, policy = case.packet, self._policy
         assert policy is not None  # noqa: S101
         tcp = packet.protocol == TCP
@@ -344,8 +378,12 @@ class FirstPackets:
             dest_port=packet.target_port,
             realm=client.realm,
         )
-        if block is None:
-            return
+        if block is not None:
+            self._keep(case, block)
+        return block
+
+    def _keep(self, case: "_Case", block: Block) -> None:
+        packet = case.packet
         source = str(_address(packet.source)) if self._manner.name_clients else None
         port = packet.source_port if self._manner.name_clients else None
         if not self._ledger.record(block, source, port, case.moment.now_ms):

@@ -60,12 +60,13 @@ class Looked(NamedTuple):
     """What a packet has brought: what its connection shows, or what to do with it until that is known.
 
     given_on: octets of the stream that the server may have. released: queue IDs of held packets, which get the verdict
-    of this one.
+    of this one. other: what the stream would show if its last segment were right, which contradicts those before it.
     """
 
     what: Seen | Step
     given_on: int = 0
     released: Sequence[int] = ()
+    other: Seen | None = None
 
 
 _PASS, _HOLD, _STRAY = (Looked(step) for step in (Step.PASS, Step.HOLD, Step.STRAY))
@@ -184,7 +185,8 @@ class Flows:
         released: list[int] = []
         while True:
             if not _agree(flow.data, offset, data):
-                return self._end(key, flow, Step.REFUSE, given_on, released)
+                other = Opening().add(bytes(flow.data[:offset]) + data)
+                return self._end(key, flow, Step.REFUSE, given_on, released)._replace(other=other)
             fresh = data[len(flow.data) - offset :]
             if fresh:
                 flow.data += fresh

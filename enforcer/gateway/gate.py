@@ -4,7 +4,6 @@ import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from enforcer.errors import Unavailable
 from enforcer.gateway import marks, nfqueue
@@ -15,7 +14,6 @@ BATCH = 128
 RECEIVE_BUFFER = 8 << 20
 _LARGEST = 0x11000
 _SO_RCVBUFFORCE = 33
-_QUEUES = Path("/proc/thread-self/net/netfilter/nfnetlink_queue")
 
 
 class Gate:
@@ -84,14 +82,6 @@ class Gate:
             verdicts = [nfqueue.accept(self._queue, ident, message(word)) for ident, word in first.answers]
             first.answers.clear()
             self._netlink.send(b"".join(verdicts))
-
-    def overflowed(self) -> int:
-        """Packets that the kernel has dropped since the queue was opened: it was full, or we could not be told."""
-        for line in _QUEUES.read_text().splitlines():
-            words = line.split()
-            if int(words[0]) == self._queue:
-                return int(words[5]) + int(words[6])
-        return 0
 
     def close(self) -> None:
         """Let go of the queue: from now on the kernel drops what comes to it."""

@@ -18,7 +18,8 @@ _PACKET, _VERDICT, _CONFIG = (_SUBSYSTEM | kind for kind in range(3))
 _REQUEST, _REQUEST_ACK = 1, 5
 _ERROR = 2
 _ACCEPT = socket.htonl(1)
-_BIND, _COPY_PACKET, _ACCEPT_GSO = 1, 2, 4
+_BIND, _COPY_PACKET = 1, 2
+_FLAGS = 1 | 4  # give on what the queue cannot hold; give us packets that are longer than those on the wire
 _IDENT, _MARK, _INDEV, _PAYLOAD = 1, 3, 5, 10
 
 _HEAD = Struct("=IHHII")  # length, type, flags, sequence, port
@@ -121,13 +122,14 @@ def _raw(data: memoryview, at: int | None) -> int:
 def bind(queue: int, length: int) -> list[bytes]:
     """What makes us the reader of a queue, each to be sent by itself and assented to.
 
-    length: how many packets wait for us at most; what comes beyond is dropped by the kernel, and counted.
+    length: how many packets wait for us at most; what comes beyond goes on, unjudged, to the rules behind the queue,
+    which count it and drop it.
     """
     return [
         _config(queue, 1, _GENERAL.pack(_BIND, 0, socket.AF_INET)),
         _config(queue, 2, Struct("!IB").pack(0xFFFF, _COPY_PACKET)),
         _config(queue, 3, _NUMBER.pack(length)),
-        _config(queue, 5, _NUMBER.pack(_ACCEPT_GSO), _attribute(4, _NUMBER.pack(_ACCEPT_GSO))),
+        _config(queue, 5, _NUMBER.pack(_FLAGS), _attribute(4, _NUMBER.pack(_FLAGS))),
     ]
 
 

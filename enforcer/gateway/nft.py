@@ -16,12 +16,13 @@ from uuid import uuid4
 
 from enforcer.errors import Unavailable
 from enforcer.gateway import marks
+from enforcer.gateway.elements import Elements
 from enforcer.gateway.marks import Order
-from enforcer.gateway.ruleset import TABLE, Elements, Kernel, Settings, table
+from enforcer.gateway.ruleset import OPENED, TABLE, Kernel, Settings, table
 
 SCRATCH = "enforcer_compared"
 _CHAIN = "ENFORCER"
-_FILLED = ("drops_", "learned")  # begin the names of sets that the kernel, or what was resolved, fills
+_FILLED = ("drops_", "learned", OPENED)  # begin the names of sets that the policy does not fill
 _MADE = "made_"  # begins the name of an empty chain, by which one table is told from the next
 _ADMIN = ":/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -175,6 +176,15 @@ def counters() -> dict[str, int]:
         if isinstance(counter, dict):
             found[counter["name"]] = counter["packets"]
     return found
+
+
+def opened() -> list[int]:
+    """The ports that are not steered for now."""
+    found: list[int] = []
+    for each in _list("set", "inet", TABLE, OPENED):
+        entry = cast(dict[str, list[dict[str, dict[str, int]]]], each.get("set") or {})
+        found += (element["elem"]["val"] for element in entry.get("elem", []))
+    return sorted(found)
 
 
 def drops(what: str) -> list[Dropped]:

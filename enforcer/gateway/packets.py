@@ -84,15 +84,17 @@ def segment(
     data: bytes = b"",
 ) -> bytes:
     """A whole IP packet with one TCP segment. Addresses of 4 octets make IPv4, of 16 IPv6; numbers may be too large."""
-    head = (source_port, target_port, sequence & 0xFFFFFFFF, acknowledged & 0xFFFFFFFF, 0x50, flags, 8192)
     length = 20 + len(data)
-    pseudo = source + target + length.to_bytes(4) + TCP.to_bytes(4)
-    check = _checksum(pseudo + _TCP.pack(*head, 0, 0) + data)
-    payload = _TCP.pack(*head, check, 0) + data
+    payload = (
+        _TCP.pack(source_port, target_port, sequence & 0xFFFFFFFF, acknowledged & 0xFFFFFFFF, 0x50, flags, 8192, 0, 0)
+        + data
+    )
+    check = _checksum(b"%b%b%b%b" % (source, target, (length << 32 | TCP).to_bytes(8), payload))
+    payload = b"%b%b%b" % (payload[:16], check, payload[18:])
     if len(source) == 16:
         return _IPV6.pack(6 << 28, length, TCP, _TTL, source, target) + payload
-    ip = (0x45, 0, 20 + length, 0, 0x4000, _TTL, TCP)
-    return _IPV4.pack(*ip, _checksum(_IPV4.pack(*ip, 0, source, target)), source, target) + payload
+    head = _IPV4.pack(0x45, 0, 20 + length, 0, 0x4000, _TTL, TCP, 0, source, target)
+    return b"%b%b%b%b" % (head[:10], _checksum(head), head[12:], payload)
 
 
 def _behind_extensions(raw: bytes) -> tuple[int, int]:
@@ -112,9 +114,9 @@ def _behind_extensions(raw: bytes) -> tuple[int, int]:
     raise Malformed(f"IPv6: more than {_EXTENSIONS_MAX} extension headers")
 
 
-def _checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071)."""
+def _checksum(data: bytes) -> bytes:
+    """The Internet checksum (RFC 1071), in two octets."""
     if len(data) % 2:
         data += b"\0"
     total = int.from_bytes(data) % 0xFFFF  # 2^16 is 1 modulo 2^16 - 1, so the sum of the words is the number itself
-    return 0xFFFF - total
+    return (0xFFFF - total).to_bytes(2)

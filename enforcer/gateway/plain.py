@@ -5,15 +5,27 @@ Whatever is unusual about it is for `decide.flow`, which reads everything; what 
 
 import struct
 from struct import Struct
+from typing import NamedTuple
 
-from enforcer.wire.tls import HELLO_MAX
+from enforcer.wire.tls import ENCRYPTED, HELLO_MAX
 
 _EXTENSION = Struct("!HH")
-_SERVER_NAME = 0
+_SERVER_NAME, _ALPN = 0, 16
 
 
-def plain_name(data: bytes) -> bytes | None:
-    """The one name of the server, as sent, of a ClientHello (RFC 8446 §4.1.2) that fills `data` exactly; else None.
+class Plain(NamedTuple):
+    """What a record tells of a ClientHello.
+
+    name: as sent. alpn: the extension's octets; None without. ech: as in `Seen`.
+    """
+
+    name: bytes
+    alpn: bytes | None
+    ech: bool
+
+
+def plain_hello(data: bytes) -> Plain | None:
+    """A ClientHello (RFC 8446 §4.1.2) with one name that fills `data` exactly; else None.
 
     None too for what is unusual: more records, more names, no name, lengths that do not agree.
     """
@@ -27,7 +39,8 @@ def plain_name(data: bytes) -> bytes | None:
         or (data[6] << 16 | data[7] << 8 | data[8]) != size - 9
     ):
         return None
-    name = None
+    name = alpn = None
+    ech = False
     unpack = _EXTENSION.unpack_from
     try:
         at = 44 + data[43]
@@ -45,7 +58,13 @@ def plain_name(data: bytes) -> bytes | None:
                 if (data[at] << 8 | data[at + 1], data[at + 3] << 8 | data[at + 4]) != (length - 2, length - 5):
                     return None
                 name = data[at + 5 : at + length]
+            elif kind == _ALPN:
+                if alpn is not None:
+                    return None
+                alpn = data[at : at + length]
+            elif kind in ENCRYPTED:
+                ech = True
             at += length
     except (IndexError, struct.error):
         return None
-    return name if at == size else None
+    return None if name is None or at != size else Plain(name, alpn, ech)

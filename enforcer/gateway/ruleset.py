@@ -1,4 +1,4 @@
-"""From the policy and the gateway's settings to one nftables table, `inet enforcer`: chains as text, sets as values.
+"""The rules of the gateway's settings, as the text of one nftables table, `inet enforcer`; `elements` fills its sets.
 
 A packet of a client on its way through:
 
@@ -11,42 +11,26 @@ A packet of a client on its way through:
     settle   (forward)         the gate's verdict to the connection; what nobody has judged is dropped
 
 Everything fails closed: what should have been redirected and comes to `client` all the same is rejected there, and a
-queue without a reader drops. What the policy decides is in sets, so that a reload touches no chain; the marks of
-connections (marks.py) are in conntrack, so that not even another table loses an allowed connection.
+queue without a reader drops. Where the configuration lets a part fail open, the rules that lead to it ask the set
+`opened` first. What the policy decides is in sets, so that a reload touches no chain; the marks of connections
+(marks.py) are in conntrack, so that not even another table loses an allowed connection.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    collapse_addresses,
-    ip_address,
-    ip_network,
-)
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from enforcer.gateway import marks
-from enforcer.orders import Orders
-from enforcer.policy.judge import BYPASS, Policy
-from enforcer.policy.rules import Kind, Mode, Port, Rule
+from enforcer.gateway.networks import Network
+from enforcer.policy.rules import Mode
 from enforcer.policy.verdict import Address
 
 TABLE = "enforcer"
+OPENED = "opened"
+"""The set of ports that are not steered for now, since what they lead to is dead; see `failopen`."""
 
-type Network = IPv4Network | IPv6Network
-type Elements = Mapping[str, Mapping[str, datetime | None]]
-"""By set, its elements as nft writes them, each with the moment at which it ends; None: it stays."""
-
-MMTLS_STARTS = ("0x15f103", "0x15f104", "0x16f103", "0x16f104", "0x17f103", "0x17f104", "0x19f103", "0x19f104")
-"""First three octets of an MMTLS record: its kind, and a version (seen in captures of 2023)."""
-
-_FAMILIES = ((4, "ip", "ipv4_addr"), (6, "ip6", "ipv6_addr"))
+FAMILIES = ((4, "ip", "ipv4_addr"), (6, "ip6", "ipv6_addr"))
 _DROPS = ("address", "mmtls")
-_NONE: Mapping[Address, datetime] = MappingProxyType({})
+_DNS = "meta l4proto { tcp, udp } th dport 53"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +48,11 @@ class Settings:
     """What the rules depend on beside the policy.
 
     interfaces: where clients come from; none: from anywhere. proxied: TCP ports that the proxy gets. proxy_port: where.
-    gate: whether first packets are queued; queues: the first and the number of them. bypass: let through what no
-    gate reads. untouched: destinations that are left alone. drops_max: how many different drops are told apart.
+    gate: whether first packets are queued; queues: the first and the number of them. untouched: destinations that are
+    left alone. drops_max: how many different drops are told apart.
+
+    What may fail open: bypass: what no gate reads passes. relief: by IP version, whom DNS may go to instead of a dead
+    resolver of ours; none: to nobody. unproxied: what a dead proxy should get may go on to the gate.
     """
 
     realms: tuple[SteeredRealm, ...]
@@ -77,6 +64,8 @@ class Settings:
     bypass: bool = False
     untouched: tuple[Network, ...] = ()
     drops_max: int = 65_536
+    relief: Mapping[int, Address] = field(default_factory=dict)
+    unproxied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,59 +93,7 @@ def table(settings: Settings, kernel: Kernel, name: str = TABLE, *, hooks: bool 
 def names_of_sets(settings: Settings) -> tuple[str, ...]:
     """The sets whose elements come from the policy and the configuration; not those that the kernel fills."""
     found = [line.split()[1] for line in _sets(settings) if line.startswith("set ")]
-    return tuple(name for name in found if not name.startswith("drops"))
-
-
-def elements(
-    settings: Settings,
-    kernel: Kernel,
-    policy: Policy,
-    orders: Orders,
-    now: datetime,
-    *,
-    learned: Mapping[Address, datetime] = _NONE,
-) -> Elements:
-    """What is in each set at this moment. learned: addresses that rules do not name, with the moment of their end."""
-    found: dict[str, dict[str, datetime | None]] = {name: {} for name in names_of_sets(settings)}
-    generation = marks.current(marks.generation_of(orders.generation))
-    found["current"] = {f"0x{kernel.order.number(generation):08x}": None}
-    found["interfaces"] = {f'"{name}"': None for name in settings.interfaces}
-    found["proxied"] = {str(port): None for port in settings.proxied}
-    for number, realm in enumerate(settings.realms):
-        for version, _, _ in _FAMILIES:
-            found[f"realm{number}_{version}"] = _networks(realm.networks, version)
-    for version, _, _ in _FAMILIES:
-        found[f"clients{version}"] = _networks((each for realm in settings.realms for each in realm.networks), version)
-        found[f"untouched{version}"] = _networks(settings.untouched, version)
-        observed = (each for realm in settings.realms if realm.mode is Mode.MONITOR for each in realm.networks)
-        found[f"observed{version}"] = _networks(observed, version)
-        found[f"paused{version}"] = _paused(settings, orders, now, version)
-        found[f"exempt{version}"] = _exempt(orders, now, version)
-        found[f"learned{version}"] = {
-            str(address): until for address, until in learned.items() if address.version == version and until > now
-        }
-    found |= _banned(policy, now)
-    rules = [rule for each in policy.lists for rule in each.rules if rule.kind is Kind.FINGERPRINT]
-    if any(_in_force(rule, now) and not rule.ports for rule in rules):
-        found["mmtls"] = dict.fromkeys(MMTLS_STARTS)
-    return found
-
-
-def _exempt(orders: Orders, now: datetime, version: int) -> dict[str, datetime | None]:
-    """Whose packets the kernel does not reject by itself: who is exempt from something, or observed."""
-    granted: dict[Network, datetime] = {}
-    for grant in orders.grants:
-        if grant.address.version == version and grant.until > now:
-            length = grant.address.max_prefixlen if grant.length is None else grant.length
-            network = ip_network((grant.address, length))
-            granted[network] = max(grant.until, granted.get(network, grant.until))
-    kept: dict[str, datetime | None] = {}
-    outer: list[Network] = []
-    for network, until in sorted(granted.items(), key=lambda pair: pair[0].prefixlen):  # intervals may not overlap
-        if not any(network.network_address in each for each in outer):
-            outer.append(network)
-            kept[str(network.network_address if network.num_addresses == 1 else network)] = until
-    return kept
+    return tuple(name for name in found if not name.startswith("drops") and name != OPENED)
 
 
 def _sets(settings: Settings) -> Iterator[str]:
@@ -165,7 +102,8 @@ def _sets(settings: Settings) -> Iterator[str]:
     yield "set interfaces { type ifname; }"
     yield "set proxied { type inet_service; }"
     yield "set mmtls { typeof @ih,0,24; }"
-    for version, ip, address in _FAMILIES:
+    yield f"set {OPENED} {{ type inet_service; flags timeout; }}"
+    for version, ip, address in FAMILIES:
         for number, _ in enumerate(settings.realms):
             yield f"set realm{number}_{version} {{ type {address}; flags interval; }}"
         yield f"set clients{version} {{ type {address}; flags interval; }}"
@@ -254,29 +192,39 @@ def _of_clients(settings: Settings, chain: str) -> Iterator[str]:
 def _steer(settings: Settings) -> Iterator[str]:
     yield "ip daddr @untouched4 accept"
     yield "ip6 daddr @untouched6 accept"
+    for version, relief in settings.relief.items():
+        ip, shown = ("ip", f"{relief}") if version == 4 else ("ip6", f"[{relief}]")
+        yield f"meta nfproto ipv{version} {_DNS} th dport @{OPENED} dnat {ip} to {shown}:53"
     for number, realm in enumerate(settings.realms):
-        for version, ip, _ in _FAMILIES:
+        for version, ip, _ in FAMILIES:
             if version in realm.dns:
                 address, port = realm.dns[version]
                 shown = f"[{address}]" if version == 6 else f"{address}"
                 to = f"redirect to :{port}" if address is None else f"dnat {ip} to {shown}:{port}"
-                yield f"{ip} saddr @realm{number}_{version} meta l4proto {{ tcp, udp }} th dport 53 {to}"
+                yield f"{ip} saddr @realm{number}_{version} {_DNS} {to}"
     yield "fib daddr type local accept"
-    yield f"tcp dport @proxied redirect to :{settings.proxy_port}"
+    yield f"{_proxied(settings)} redirect to :{settings.proxy_port}"
+
+
+def _proxied(settings: Settings) -> str:
+    """What matches the packets that the proxy gets, while they are steered to it."""
+    return f"tcp dport @proxied{f' tcp dport != @{OPENED}' if settings.unproxied else ''}"
 
 
 def _client(settings: Settings, state: str, number: _Number) -> Iterator[str]:
     yield f"{state} {number(marks.REFUSED)} goto refused"
     yield "ip daddr @untouched4 accept"
     yield "ip6 daddr @untouched6 accept"
-    yield "meta l4proto { tcp, udp } th dport 53 goto unsteered"
-    yield "tcp dport @proxied goto unsteered"
+    for version, relief in settings.relief.items():  # without a mark, so that it ends when our resolver lives again
+        yield f"{'ip' if version == 4 else 'ip6'} daddr {relief} {_DNS} th dport @{OPENED} accept"
+    yield f"{_DNS} goto unsteered"
+    yield f"{_proxied(settings)} goto unsteered"
     if not settings.gate:
         yield "udp dport 443 goto rejected"
-    for version, ip, _ in _FAMILIES:
+    for version, ip, _ in FAMILIES:
         for spared in ("observed", "paused", "exempt"):
             yield f"{ip} saddr @{spared}{version} goto spared"
-    for version, ip, _ in _FAMILIES:
+    for version, ip, _ in FAMILIES:
         yield f"{ip} daddr @banned{version} goto refuse_address"
         yield f"{ip} daddr @learned{version} goto refuse_address"
         yield f"{ip} daddr . meta l4proto . th dport @ports{version} goto refuse_address"
@@ -287,11 +235,11 @@ def _client(settings: Settings, state: str, number: _Number) -> Iterator[str]:
 def _counted(what: str) -> Iterator[str]:
     """A rule ends where a full set takes no more: the next one counts what could not be told apart."""
     yield "counter name counted"
-    for version, ip, _ in _FAMILIES:
+    for version, ip, _ in FAMILIES:
         key = f"iifname . {ip} saddr . {ip} daddr . meta l4proto . th dport"
         yield f"meta l4proto {{ tcp, udp }} update @drops_{what}{version} {{ {key} counter }} goto rejected"
     if what == "address":  # other protocols have no ports
-        for version, ip, _ in _FAMILIES:
+        for version, ip, _ in FAMILIES:
             key = f"iifname . {ip} saddr . {ip} daddr . meta l4proto . 0"
             yield f"meta l4proto != {{ tcp, udp }} update @drops_{what}{version} {{ {key} counter }} goto rejected"
     yield "counter name overflow goto rejected"
@@ -321,103 +269,5 @@ def _settle(settings: Settings, number: _Number) -> Iterator[str]:
     yield (f"meta mark {number(marks.REFUSE)} meta l4proto tcp ct mark set {number(marks.REFUSED)} drop")
     yield f"meta mark {number(marks.REFUSE)} ct mark set {number(marks.REFUSED)} goto rejected"
     yield f"ct mark & {number(marks.CURRENT)} @current meta mark set 0 accept"
-    if settings.gate and not settings.bypass:
-        yield "counter name unjudged drop"
-
-
-def _paused(settings: Settings, orders: Orders, now: datetime, version: int) -> dict[str, datetime | None]:
-    """Networks of paused realms: the gate judges their clients, and the kernel rejects nothing.
-
-    A set takes no overlaps: a network inside of another paused one ends with that.
-    """
-    until = {pause.realm: pause.until for pause in orders.pauses if pause.until > now}
-    pairs = [(each, until[realm.name]) for realm in settings.realms if realm.name in until for each in realm.networks]
-    taken: list[Network] = []
-    found: dict[str, datetime | None] = {}
-    for network, end in sorted(pairs, key=lambda pair: pair[0].prefixlen):
-        if network.version == version and not any(network.overlaps(other) for other in taken):
-            taken.append(network)
-            found[str(network)] = end
-    return found
-
-
-def _banned(policy: Policy, now: datetime) -> dict[str, dict[str, datetime | None]]:
-    """Addresses that enforced `cidr` rules ban, of IPv4 also as NAT64 shows them; our upstreams are no bypass."""
-    anything: list[Network] = []
-    by_port: dict[Port, list[Network]] = {}
-    spared = [ip_address(text) for text in policy.settings.upstreams]
-    for each in policy.lists:
-        for rule in each.rules:
-            if rule.kind is not Kind.CIDR or not _in_force(rule, now):
-                continue
-            network = ip_network(rule.trigger)
-            networks = _without(network, spared) if rule.service == BYPASS else [network]
-            networks += [_through(nat, part) for nat in policy.settings.nat64 for part in networks if part.version == 4]
-            for port in rule.ports:
-                by_port.setdefault(port, []).extend(networks)
-            if not rule.ports:
-                anything += networks
-    found: dict[str, dict[str, datetime | None]] = {}
-    for version, _, _ in _FAMILIES:
-        found[f"banned{version}"] = _networks(anything, version)
-        found[f"ports{version}"] = {
-            f"{_range(network)} . {port.transport} . {port.number}": None
-            for port, networks in by_port.items()
-            for network in _collapsed(networks, version)
-        }
-    return found
-
-
-def _in_force(rule: Rule, now: datetime) -> bool:
-    return rule.mode is Mode.ENFORCE and (rule.expires is None or rule.expires > now.astimezone(UTC).date())
-
-
-def _networks(networks: Iterable[Network], version: int) -> dict[str, datetime | None]:
-    return {str(network): None for network in _collapsed(networks, version)}
-
-
-def _collapsed(networks: Iterable[Network], version: int) -> Iterator[Network]:
-    """Without overlaps, which sets of intervals refuse."""
-    if version == 4:
-        yield from collapse_addresses(each for each in networks if isinstance(each, IPv4Network))
-    else:
-        yield from collapse_addresses(each for each in networks if isinstance(each, IPv6Network))
-
-
-def _range(network: Network) -> str:
-    """As a set of intervals with ports takes it: a prefix of length 0 is a range there."""
-    return str(network) if network.prefixlen else f"{network[0]}-{network[-1]}"
-
-
-def _without(network: Network, addresses: Sequence[Address]) -> list[Network]:
-    """The network but for these addresses."""
-    parts: list[Network] = [network]
-    for address in addresses:
-        for part in parts:
-            if address in part:
-                parts.remove(part)
-                parts += _around(part, address)
-                break
-    return parts
-
-
-def _around(network: Network, address: Address) -> Iterator[Network]:
-    if isinstance(network, IPv4Network) and isinstance(address, IPv4Address):
-        yield from network.address_exclude(IPv4Network(address))
-    elif isinstance(network, IPv6Network) and isinstance(address, IPv6Address):
-        yield from network.address_exclude(IPv6Network(address))
-
-
-def _through(nat64: IPv6Network, network: Network) -> IPv6Network:
-    """An IPv4 network inside of a NAT64 prefix (RFC 6052 §2.2): its bits follow the prefix, but leave out octet 8."""
-    bits = int(network.network_address)
-    at, length = nat64.prefixlen, network.prefixlen
-    if at == 96:
-        return IPv6Network((int(nat64.network_address) | bits, 96 + length))
-    octets = bytearray(nat64.network_address.packed)
-    places = [place for place in range(at // 8, 16) if place != 8][:4]
-    for place, octet in zip(places, bits.to_bytes(4), strict=True):
-        octets[place] = octet
-    whole, rest = divmod(length, 8)
-    prefix = 8 * places[whole] + rest if whole < 4 else 8 * (places[3] + 1)
-    return IPv6Network((bytes(octets), prefix))
+    if settings.gate:  # what a full queue could not hold is here too
+        yield f"counter name unjudged {'meta mark set 0 accept' if settings.bypass else 'drop'}"

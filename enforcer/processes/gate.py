@@ -7,7 +7,6 @@ from enforcer.attempts.ledger import Ledger
 from enforcer.clients import Clients
 from enforcer.config.model import Config
 from enforcer.config.proxy import Unjudged
-from enforcer.counters import word
 from enforcer.gateway import nft
 from enforcer.gateway.first import FirstPackets, Manner, Moment
 from enforcer.gateway.gate import Gate
@@ -16,8 +15,6 @@ from enforcer.policy.judge import Policy
 from enforcer.processes.clock import CLOCK, utc_now
 from enforcer.processes.gateway import realms_of
 from enforcer.processes.worker import Kit, Worker
-
-_QUEUE_FULL = word("gateway_rejected", "queue_full")
 
 
 def gate_worker(config: Config, number: int) -> Worker:
@@ -35,7 +32,6 @@ class FirstPacketGate:
         self._gate: Gate | None = None
         self._policy: Policy | None = None
         self._manner = Manner()
-        self._overflowed = 0
 
     def bind(self, tasks: asyncio.TaskGroup) -> None:  # noqa: ARG002 (nothing waits)
         """Take the sockets that need privileges."""
@@ -65,14 +61,11 @@ class FirstPacketGate:
             asyncio.get_running_loop().add_reader(self._gate.fileno(), self._gate.readable)
 
     def tick(self, now_ms: int) -> None:
-        """Forget what took too long; count what the queue could not hold."""
+        """Forget what took too long."""
         self._kit.spool.tick(now_ms)
         if self._gate is not None:
             self._first.tick(CLOCK.steady())
             self._gate.answer()
-            overflowed = self._gate.overflowed()
-            self._kit.words[_QUEUE_FULL] += max(0, overflowed - self._overflowed)
-            self._overflowed = overflowed
 
     async def drain(self) -> None:
         """Answer what waits; from then on the kernel drops what comes."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import partial
 
@@ -11,18 +12,21 @@ from enforcer.config.gateway import Connections, FailOpen
 from enforcer.config.model import Config
 from enforcer.config.policy import Realm as RealmSettings
 from enforcer.config.proxy import transparent
-from enforcer.counters import word
+from enforcer.counters import OPENABLE, read_counters, word
 from enforcer.errors import Malformed, Unavailable
 from enforcer.gateway import nft
 from enforcer.gateway.drops import read_taken, write_taken
+from enforcer.gateway.elements import Elements, elements
+from enforcer.gateway.failopen import Pulses, lease, opened
 from enforcer.gateway.learn import Learned
 from enforcer.gateway.marks import Order
 from enforcer.gateway.rejections import Rejections
-from enforcer.gateway.ruleset import Elements, Kernel, Settings, SteeredRealm, elements
+from enforcer.gateway.ruleset import Kernel, Settings, SteeredRealm
 from enforcer.orders import Orders
 from enforcer.policy.judge import Policy
 from enforcer.policy.verdict import Address
-from enforcer.processes.clock import utc_now, wall_ms
+from enforcer.processes.clock import CLOCK, utc_now, wall_ms
+from enforcer.processes.plan import plan
 from enforcer.processes.settings import gates_of, manner_of
 from enforcer.processes.upstreams import upstreams_of
 from enforcer.processes.worker import Kit, Worker
@@ -33,6 +37,9 @@ from enforcer.wire.name import Name
 
 _KINDS = ("address4", "address6", "mmtls4", "mmtls6")
 _REJECTED = {name: word("gateway_rejected", name) for name in ("unsteered", "unjudged", "predating")}
+_OPEN = {part: word("gateway_open", part) for part in OPENABLE}
+_HEARTBEAT = word("worker_heartbeat_milliseconds")
+_DNS_PORT = 53
 _LOOKED_S = 10  # how often somebody else's hand in the table is looked for
 
 _log = logging.getLogger(__name__)
@@ -62,6 +69,13 @@ class Rules:
         self._made_of: tuple[object, ...] = ()
         self._failed = ""
         self._ticks = 0
+        self._processes = {
+            part: [f"{kind}-{number}" for kind, number in plan(config) if kind == part] for part in OPENABLE
+        }
+        self._pulses = Pulses()
+        self._named: tuple[FailOpen, ...] = ()
+        self._after_s = 0.0
+        self._opened: frozenset[str] = frozenset()
 
     def bind(self, tasks: asyncio.TaskGroup) -> None:
         """See what the kernel can do."""
@@ -75,6 +89,7 @@ class Rules:
         """Another policy: what was rejected under the one before is taken over first."""
         self._count()
         self._policy, settings = policy, settings_of(config)
+        self._named, self._after_s = config.gateway.fail_open, config.gateway.fail_open_after_s
         if settings != self._settings:
             self._settings, self._wanted = settings, None
         self._clients.serve(realms_of(config))
@@ -102,10 +117,13 @@ class Rules:
             self._wanted = None
         self._learn()
         self._keep()
+        self._open()
         self._count()
 
     async def drain(self) -> None:
-        """Take over the last of it."""
+        """Take over the last of it; close what we have opened."""
+        self._named = ()
+        self._open()
         self._count()
 
     def release(self) -> None:
@@ -115,6 +133,30 @@ class Rules:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def _open(self) -> None:
+        """Fail open the parts that are dead and may: for a moment, which each second makes a new one."""
+        now_s = CLOCK.steady()
+        if self._named:
+            self._pulses.hear(self._heartbeats(), now_s)
+        found = opened(self._named, self._processes, self._pulses, self._after_s, now_s)
+        if found or self._opened:
+            try:
+                nft.load(lease(ports_of(found, self._settings)))
+            except Unavailable:  # the table is gone: it is put back first
+                self._wanted = None
+                return
+        for part, at in _OPEN.items():
+            self._kit.words[at] = part in found
+        for part in sorted(found ^ self._opened):
+            _log.warning("fail_open event=%s part=%s", "opened" if part in found else "closed", part)
+        self._opened = found
+
+    def _heartbeats(self) -> dict[str, int]:
+        """What the parts' processes last said, by their names."""
+        names = [name for part in self._named for name in self._processes[part]]
+        words = {name: read_counters(self._kit.folders.counters / name) for name in names}
+        return {name: 0 if each is None else each[_HEARTBEAT] for name, each in words.items()}
 
     def _learn(self) -> None:
         """Ask for the addresses of names that serve a banned application alone."""
@@ -208,7 +250,24 @@ def settings_of(config: Config) -> Settings:
         bypass=FailOpen.GATE in gateway.fail_open,
         untouched=gateway.untouched,
         drops_max=gateway.drops_max,
+        relief=relief_of(config) if FailOpen.DNS in gateway.fail_open else {},
+        unproxied=FailOpen.PROXY in gateway.fail_open,
     )
+
+
+def relief_of(config: Config) -> dict[int, Address]:
+    """By IP version, where DNS of devices may go without us: the first upstream that anybody can ask."""
+    found: dict[int, Address] = {}
+    for upstream in upstreams_of(config):
+        if upstream.plain and not upstream.address.is_loopback:
+            found.setdefault(upstream.address.version, upstream.address)
+    return found
+
+
+def ports_of(parts: Collection[str], settings: Settings) -> set[int]:
+    """The ports that are not steered while these parts are open. The gate has none: all others lead to it."""
+    dns = {_DNS_PORT} if FailOpen.DNS in parts else set()
+    return dns | (set(settings.proxied) if FailOpen.PROXY in parts else set())
 
 
 def dns_of(config: Config, realm: RealmSettings) -> dict[int, tuple[Address | None, int]]:

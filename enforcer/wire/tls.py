@@ -17,8 +17,8 @@ _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE = 20, 21, 22
 _RECORD_MAX = 0x4000 + 0x100  # RFC 8446 §5.1, and what older versions let a record be longer
 _CLIENT_HELLO = 1
 _SERVER_NAME, _ALPN = 0, 16
-_ENCRYPTED = {0xFE0D, 0xFFCE}  # encrypted_client_hello (RFC 9849 §5), and ESNI, its draft
-_READ = {_SERVER_NAME, _ALPN, *_ENCRYPTED}
+ENCRYPTED = frozenset({0xFE0D, 0xFFCE})  # encrypted_client_hello (RFC 9849 §5), and ESNI, its draft
+_READ = {_SERVER_NAME, _ALPN, *ENCRYPTED}
 
 _START = struct.Struct(">BBxHI").unpack_from  # a record's type, major version and length; the start of its message
 _LENGTH = struct.Struct(">H").unpack_from

@@ -324,6 +324,22 @@ def test_a_gateway_tells_realms_with_the_same_addresses_apart_by_interface(
     assert len(refused(lan)) == 1
 
 
+def test_dns_fails_open_to_an_upstream_that_devices_can_ask(configured: Configured, refused: Refused) -> None:
+    lan: Changes = {
+        "gateway.enabled": True,
+        "gateway.proxied": [],
+        "gateway.fail_open": ["dns"],
+        "resolver.listeners": [listener("dns", "10.1.0.1:53")],
+        "realms": [realm("lan", "10.1.0.0/16", "dns")],
+    }
+    for upstreams in (["tls://198.51.100.1#dns.example"], ["udp://127.0.0.2:5301"], ["udp://198.51.100.1:5353"]):
+        [said] = refused({**lan, "resolver.upstreams": upstreams})
+        assert said.startswith('gateway.fail_open: "dns" needs an upstream that devices themselves can ask; write')
+        assert configured({**lan, "resolver.upstreams": upstreams, "gateway.fail_open": ["gate"]}).gateway.enabled
+    reached = ["tls://198.51.100.1#dns.example", "udp://198.51.100.1"]
+    assert configured({**lan, "resolver.upstreams": reached}).gateway.enabled
+
+
 def test_what_a_gateway_redirects_to_the_proxy_has_somebody_to_take_it(
     configured: Configured, refused: Refused
 ) -> None:

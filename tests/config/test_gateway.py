@@ -14,10 +14,11 @@ def test_the_gateway_is_off_and_closed_unless_somebody_says_otherwise(configured
 
 def test_failing_open_is_written_for_each_part(configured: Callable[[Changes], Config]) -> None:
     assert configured({"gateway.fail_open": ["gate"]}).gateway.fail_open == (FailOpen.GATE,)
+    assert configured({"gateway.fail_open": ["dns", "proxy"]}).gateway.fail_open == (FailOpen.DNS, FailOpen.PROXY)
 
 
 def test_ports_and_words_are_checked(refused: Callable[[Changes], list[str]]) -> None:
-    found = refused({"gateway.proxied": [80, 70_000], "gateway.fail_open": ["dns"], "gateway.connections": "both"})
+    found = refused({"gateway.proxied": [80, 70_000], "gateway.fail_open": ["hub"], "gateway.connections": "both"})
     assert [line.partition(":")[0] for line in found] == [
         "gateway.connections",
         "gateway.proxied[1]",

@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 from aioquic.asyncio.client import connect
@@ -318,11 +319,15 @@ def _address(host: str, device: str, *addresses: str) -> None:
         ip("-n", host, "address", "add", address, "dev", device, *(("nodad",) if ":" in address else ()))
 
 
+_numbers = count()
+
+
 @contextmanager
 def networks() -> Iterator[tuple[Host, Host, Host, Host]]:
     """Phone, second phone, gateway and internet, joined and routed."""
     need_namespaces()
-    names = [f"lab{os.getpid()}-{each}" for each in ("phone", "second", "gateway", "internet")]
+    number = next(_numbers)
+    names = [f"lab{os.getpid()}.{number}-{each}" for each in ("phone", "second", "gateway", "internet")]
     phone, second, gateway, internet = names
     try:
         for name in names:

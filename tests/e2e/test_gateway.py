@@ -143,19 +143,20 @@ def test_real_ech_shows_its_outer_name_alone(lab: Lab) -> None:
 def test_quic(lab: Lab) -> None:
     assert lab.phone.quic(FINE, SITE, lab.ca) == b"hello"
     assert lab.phone.quic(FINE, SITE6, lab.ca) == b"hello"
-    assert lab.phone.quic(BANNED, SITE, lab.ca, timeout_s=1.5) is None
-    is_alone(lab, layer="quic", response="reject", name=BANNED, transport="udp", dest_port=443)
+    for address in (SITE, SITE6):
+        assert lab.phone.quic(BANNED, address, lab.ca, timeout_s=1.5) is None
+    is_alone(lab, 2, layer="quic", response="reject", name=BANNED, transport="udp", dest_port=443)
 
 
 # Plain HTTP and MMTLS
 
 
-@pytest.mark.parametrize("port", [80, 8080])
-def test_plain_http_gets_the_page(lab: Lab, port: int) -> None:
-    outcome = lab.phone.send(SITE, port, f"GET / HTTP/1.1\r\nHost: {BANNED}\r\n\r\n".encode())
+@pytest.mark.parametrize(("address", "port"), [(SITE, 80), (SITE, 8080), (SITE6, 80), (SITE6, 8080)])
+def test_plain_http_gets_the_page(lab: Lab, address: str, port: int) -> None:
+    outcome = lab.phone.send(address, port, f"GET / HTTP/1.1\r\nHost: {BANNED}\r\n\r\n".encode())
     assert b" 403 " in outcome.data.partition(b"\r\n")[0]
     assert b"WeChat" in outcome.data
-    is_alone(lab, layer="http", response="page", name=BANNED, dest_ip=SITE, dest_port=port)
+    is_alone(lab, layer="http", response="page", name=BANNED, dest_ip=address, dest_port=port)
 
 
 def test_newgetdns_by_name_on_a_port_of_its_own(lab: Lab) -> None:
@@ -173,9 +174,11 @@ def test_mmtls_is_refused_on_every_port(lab: Lab, port: int, data: bytes) -> Non
 
 
 def test_mmtls_over_ipv6_and_an_octet_first(lab: Lab) -> None:
-    assert lab.phone.send(SITE6, 443, MMTLS).error == "reset"
-    assert lab.phone.send(SITE, 443, MMTLS[:1], MMTLS[1:]).error == "reset"
-    is_alone(lab, 2, layer="mmtls", service="wechat")
+    for port in (80, 443, 8080):
+        assert lab.phone.send(SITE6, port, MMTLS).error == "reset"
+    for address in (SITE, SITE6):
+        assert lab.phone.send(address, 443, MMTLS[:1], MMTLS[1:]).error == "reset"
+    is_alone(lab, 5, layer="mmtls", service="wechat")
 
 
 # What is allowed
@@ -186,8 +189,10 @@ def test_neighbours_get_the_servers_own_certificate_and_their_octets_and_leave_n
     for address in (SITE, SITE6):
         outcome = lab.phone.https(name, address, lab.ca, path="/big ")
         assert (outcome.error, digest(outcome)) == (None, sha256(BIG).hexdigest())
-    outcome = lab.phone.send(SITE, 80, f"GET /big HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
-    assert digest(outcome) == sha256(BIG).hexdigest()
+        outcome = lab.phone.send(
+            address, 80, f"GET /big HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode()
+        )
+        assert digest(outcome) == sha256(BIG).hexdigest()
     assert lab.phone.send(SITE, 5222, b"\0\1a protocol of its own") == Outcome(b"answered")
     lab.phone.dig("8.8.8.8", BANNED)
     is_alone(lab, layer="dns")

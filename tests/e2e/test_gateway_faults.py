@@ -4,9 +4,11 @@ import os
 import signal
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,13 @@ import pytest
 from enforcer.folders import Folders
 from enforcer.gateway.marks import Order, current, generation_of
 from enforcer.orders import decode_orders
-from tests.e2e.lab import HARD_CODED, SITE, SITE6, Lab
+from tests.e2e.lab import BIG, HARD_CODED, SITE, SITE6, Lab, digest
 from tests.e2e.lan import RULE, total, wait_for
 from tests.e2e.test_gateway import ALERT, BANNED, FINE, MMTLS
 from tests.tools import need
 from tests.wire.hellos import hello
 
+FAMILY = {SITE: socket.AF_INET, SITE6: socket.AF_INET6}
 PARTS = ("hub", "dns-0", "proxy-0", "gate-0", "gateway-0")
 HELLO = hello(BANNED.encode())
 
@@ -104,6 +107,34 @@ def test_with_a_part_dead_nothing_banned_passes_and_what_was_allowed_goes_on(lab
         assert lab.phone.https(FINE, SITE, lab.ca).data.endswith(b"hello")
 
 
+def pages(lab: Lab) -> int:
+    request = f"GET / HTTP/1.1\r\nHost: {BANNED}\r\n\r\n".encode()
+    return sum(b" 403 " in lab.second.send(address, 80, request).data for address in (SITE, SITE6) for _ in range(5))
+
+
+def answers(lab: Lab) -> int:
+    return sum(
+        lab.second.dig("8.8.8.8", BANNED, *way).status == "NXDOMAIN" for way in ((), ("+tcp",)) for _ in range(5)
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "layer", "ask"), [("proxy-0", "http", pages), ("dns-0", "dns", answers)], ids=["proxy", "resolver"]
+)
+def test_every_page_and_every_answer_is_one_attempt_though_who_gives_it_is_killed_in_between(
+    lab: Lab, part: str, layer: str, ask: Callable[[Lab], int]
+) -> None:
+    refused = ask(lab)
+    pid = lab.service.kill(part)
+    refused += ask(lab)
+    lab.service.restarted(part, pid)
+    refused += ask(lab)
+    assert refused >= 20
+    assert total(lab.blocked(refused, layer=layer, device="second")) == refused
+    assert not lab.internet.arrived
+    assert BANNED not in lab.upstream.asked
+
+
 @pytest.mark.parametrize("part", ["hub", "gate-0"])
 def test_every_connection_that_was_refused_is_one_attempt_whoever_is_killed_meanwhile(lab: Lab, part: str) -> None:
     """Of the second phone, since the first may still send again what it sent to a dead gate."""
@@ -168,12 +199,51 @@ def test_a_reload_loses_no_allowed_connection_and_a_new_ban_ends_those_that_it_c
     assert lab.phone.https("mail.qq.com", SITE, lab.ca).data.endswith(b"hello")
 
 
-def test_a_new_banned_address_ends_connections_to_it(lab: Lab) -> None:
+def test_reloads_in_the_middle_of_traffic_lose_nothing_that_is_allowed_and_no_attempt(lab: Lab) -> None:
+    """What ends before its time is an error of the client's; what passes unjudged arrives at the server."""
+    stop = threading.Event()
+    outcomes: list[tuple[str | None, str]] = []
+    refused: list[bytes] = []
+
+    def browse() -> None:
+        while not stop.is_set():
+            outcome = lab.second.https(FINE, SITE, lab.ca, path="/big ")
+            outcomes.append((outcome.error, digest(outcome)))
+
+    def chat() -> None:
+        while not stop.is_set():
+            refused.append(lab.second.send(SITE6, 443, HELLO).data)
+
+    threads = [threading.Thread(target=each) for each in (browse, chat)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(2):
+            reload(lab, f"suffix: other{number}.test")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert set(outcomes) == {(None, sha256(BIG).hexdigest())}
+    assert set(refused) == {ALERT}
+    assert total(lab.blocked(len(refused), device="second")) == len(refused)
+    assert not lab.internet.saw(BANNED.encode())
+    reload(lab)
+
+
+def test_new_banned_addresses_end_connections_to_them(lab: Lab) -> None:
     with session(lab) as opened:
-        reload(lab, f"cidr: {SITE}/32")
+        reload(lab, f"cidr: {SITE}/32", f"cidr: {SITE6}/128")
         assert opened.is_ended()
-        assert lab.phone.send(SITE, 443, b"x").error == "refused"
-        assert {line["layer"] for line in lab.blocked(1)} == {"ip"}
+        for address in (SITE, SITE6):
+            assert lab.phone.send(address, 443, b"x").error == "refused"
+            with lab.phone.open(FAMILY[address], socket.SOCK_DGRAM) as sock:
+                sock.sendto(b"x", (address, 8000))
+        lines = lab.blocked(4)
+        assert {line["layer"] for line in lines} == {"ip"}
+        assert {(line["dest_ip"], line["response"]) for line in lines} == {
+            (address, response) for address in (SITE, SITE6) for response in ("reset", "reject")
+        }
     reload(lab)
 
 

@@ -22,7 +22,7 @@ from enforcer.policy.rules import Mode
 from tests.gateway.test_packets import PHONE, PHONE6, SITE, SITE6, datagram
 from tests.gateway.test_ruleset import LIST, RULE
 from tests.records import NOON_MS
-from tests.wire.hellos import big, hello
+from tests.wire.hellos import ECH, alpn, big, extension, hello
 from tests.wire.initials import of_aioquic
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -189,6 +189,18 @@ def test_two_versions_of_a_hello_are_refused_without_a_record(desk: Desk) -> Non
     assert desk.recorded() == []
     assert desk.counted("other", "failed") == 1
     assert [packet.flags for packet in desk.replies()] == [RST | ACK, RST | ACK]
+
+
+def test_a_later_version_that_shows_a_banned_name_is_an_attempt(desk: Desk) -> None:
+    harmless = hello(b"work.test")
+    at = BANNED.index(b"chat.test")
+    assert desk.send(harmless[: at + 5]) == marks.PASS
+    assert desk.send(BANNED[at:], at) == marks.REFUSE
+    reset, alert = desk.replies()
+    assert reset.sequence == (ISN + 1 + at + 5) & 0xFFFFFFFF  # behind what the server has got
+    assert alert.data == ALERT
+    assert [count for count, _ in desk.recorded()] == [1]
+    assert (desk.counted("tls", "blocked"), desk.counted("other", "failed")) == (1, 0)
 
 
 def test_data_in_a_syn(desk: Desk) -> None:
@@ -396,3 +408,27 @@ def test_the_gate_works_where_nft_turns_sequence_numbers(desk: Desk) -> None:
     raw = segment(PHONE, SITE, 1, 443, sequence=ISN + 1, acknowledged=9, flags=ACK, data=BANNED)
     mark = marks.Order(turned=True).message(marks.PENDING | ISN & marks.SEQUENCE)
     assert desk.take(raw, mark) == marks.REFUSE
+
+
+def test_what_was_refused_once_is_refused_at_once_and_each_time_recorded(desk: Desk) -> None:
+    for port in range(3):
+        assert desk.send(BANNED, port=port) == marks.REFUSE
+        reset, alert = desk.replies()
+        assert (reset.flags, reset.target_port) == (RST | ACK, 443)
+        assert (alert.data, alert.target_port) == (ALERT, port)
+    assert [count for count, _ in desk.recorded()] == [3]
+    assert desk.counted("tls", "blocked") == 3
+    offered = hello(b"chat.test", more=(alpn(b"h2"), extension(ECH, bytes(40))))
+    assert desk.send(offered, port=4) == marks.REFUSE
+    assert desk.send(offered, port=4) == marks.REFUSE  # again: the same attempt
+    assert [count for count, _ in desk.recorded()] == [3, 1]
+    assert b'["h2"],true' in desk.recorded()[1][1]
+    desk.judge_by("suffix: other.test")
+    assert is_allowed(desk.send(BANNED, port=5))
+
+
+def test_a_rule_that_ends_by_itself_ends_for_what_it_has_refused_before_too(desk: Desk) -> None:
+    desk.judge_by("suffix: chat.test, expires: 2026-11-24")
+    assert desk.send(BANNED, port=1) == marks.REFUSE
+    desk.now += timedelta(days=1)
+    assert is_allowed(desk.send(BANNED, port=2))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.decide.flow import Seen
+from enforcer.decide.flow import Opening, Seen
 from enforcer.gateway.flows import AHEAD_MAX, DECIDED_S, HELD_MAX, REFUSED_S, UNDECIDED_S, Flows, Step
 from enforcer.gateway.marks import SEQUENCE
 from tests.wire.hellos import big, hello
@@ -90,8 +90,18 @@ def test_two_versions_of_the_same_octets_are_refused_with_all_that_waits() -> No
     assert at < len(HELLO)
     flows.segment(KEY, 60, HELLO[60 : at + 1], 3, 0.0)
     looked = flows.segment(KEY, at - 1, other[at - 1 : at + 1], 4, 0.0)
-    assert (looked.what, set(looked.released)) == (Step.REFUSE, {2})
+    assert (looked.what, set(looked.released), looked.other) == (Step.REFUSE, {2}, None)
     assert len(flows) == 0
+
+
+def test_of_two_versions_it_is_told_what_the_later_one_shows() -> None:
+    flows, other = Flows(), hello(b"work.test")
+    at = other.index(b"work.test")
+    mine = hello(b"else.test")
+    assert flows.segment(KEY, 0, mine[: at + 5], 1, 0.0).what is Step.PASS
+    looked = flows.segment(KEY, at, other[at:], 2, 0.0)
+    assert looked.what is Step.REFUSE
+    assert looked.other == Opening().add(other)
 
 
 def test_a_held_segment_that_contradicts_is_refused_too() -> None:

@@ -14,7 +14,7 @@ from enforcer.attempts.spool import Spool
 from enforcer.clients import Clients
 from enforcer.counters import Counters
 from enforcer.errors import Unavailable
-from enforcer.gateway import marks
+from enforcer.gateway import marks, nft
 from enforcer.gateway.first import FirstPackets, Manner, Moment
 from enforcer.gateway.gate import Gate
 from tests.gateway.namespace import alone
@@ -63,22 +63,27 @@ def test_a_packet_waits_in_the_queue_and_goes_on_with_its_verdict(tmp_path: Path
             with pytest.raises(BlockingIOError):
                 server.recv(100)
             assert until(lambda: server.recv(100), reader) == b"hello"
-        assert reader.overflowed() == 0
         reader.close()
 
     alone(play)
 
 
-def test_what_a_full_queue_cannot_hold_is_counted_and_dropped(tmp_path: Path) -> None:
+def test_what_a_full_queue_cannot_hold_goes_on_to_the_rules_behind_it(tmp_path: Path) -> None:
+    """Where they count and drop it, since no verdict is on it; nobody needs a privilege to read the kernel's count."""
+
     def play() -> None:
         queue_loopback()
+        undecided = f"meta mark 0x{marks.Order().number(marks.PENDING):08x}"
+        behind = f"type filter hook output priority mangle + 10; udp dport 9 {undecided} counter name unjudged drop;"
+        nft.load(f"table ip t {{ counter unjudged {{ }}; chain behind {{ {behind} }}; }}\n")
         reader = gate(tmp_path, length=2)
         reader.open()
         with socket.socket(type=socket.SOCK_DGRAM) as client:
             for _ in range(5):
-                with suppress(PermissionError):  # how the sender is told of a packet that the queue did not take
+                with suppress(PermissionError):  # how the sender is told of what was dropped
                     client.sendto(b"hello", ("127.0.0.1", 9))
-        assert reader.overflowed() == 3
+        listed = [need("nft"), "list", "counter", "ip", "t", "unjudged"]
+        assert "packets 3 " in subprocess.run(listed, capture_output=True, text=True, check=True).stdout
         reader.close()
         assert reader.fileno() == -1
 

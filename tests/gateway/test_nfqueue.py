@@ -93,7 +93,7 @@ def test_a_verdict_says_the_queue_the_packet_and_the_mark() -> None:
     assert data[32:] == struct.pack("=HH", 8, 3) + bytes.fromhex("80000001")
 
 
-def test_binding_asks_for_whole_packets_large_ones_too_and_an_answer_each() -> None:
+def test_binding_asks_for_whole_packets_large_ones_too_to_give_on_what_is_too_much_and_an_answer_each() -> None:
     messages = bind(54, 1000)
     for each in messages:
         length, kind, flags, _, _ = struct.unpack_from("=IHHII", each)
@@ -103,4 +103,4 @@ def test_binding_asks_for_whole_packets_large_ones_too_and_an_answer_each() -> N
     assert bodies[0] == attribute(1, b"\1\0\0\2")
     assert bodies[1] == attribute(2, b"\0\0\xff\xff\2")
     assert bodies[2] == attribute(3, (1000).to_bytes(4))
-    assert bodies[3] == attribute(4, (4).to_bytes(4)) + attribute(5, (4).to_bytes(4))
+    assert bodies[3] == attribute(4, (5).to_bytes(4)) + attribute(5, (5).to_bytes(4))

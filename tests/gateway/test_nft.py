@@ -7,9 +7,10 @@ import pytest
 
 from enforcer.errors import Unavailable
 from enforcer.gateway import nft
+from enforcer.gateway.elements import Elements, elements
 from enforcer.gateway.marks import Order
 from enforcer.gateway.nft import Dropped
-from enforcer.gateway.ruleset import Elements, Kernel, Settings, elements
+from enforcer.gateway.ruleset import Kernel, Settings
 from enforcer.orders import Grant, Orders, Pause
 from tests.gateway.namespace import alone
 from tests.gateway.test_ruleset import BANNING, NOW, OFFICE, SETTINGS, policy

@@ -1,14 +1,13 @@
 import subprocess
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from enforcer.gateway import marks
+from enforcer.gateway.elements import elements
 from enforcer.gateway.nft import plan
-from enforcer.gateway.ruleset import Elements, Kernel, Settings, SteeredRealm, _through, elements, names_of_sets, table
+from enforcer.gateway.ruleset import Kernel, Settings, SteeredRealm, table
 from enforcer.orders import Grant, Orders, Pause
 from enforcer.policy.compiled import PolicySettings, compile_policy
 from enforcer.policy.judge import Policy
@@ -26,6 +25,8 @@ OFFICE = SteeredRealm(
 )
 WATCHED = SteeredRealm("watched", (ip_network("198.18.0.0/16"),), Mode.MONITOR, {})
 SETTINGS = Settings((OFFICE, WATCHED), interfaces=("lan0",))
+RELIEF = {4: ip_address("198.51.100.1"), 6: ip_address("2001:db8:66::1")}
+OPENABLE = Settings((OFFICE,), relief=RELIEF, unproxied=True, bypass=True)
 
 LIST = """\
 service: {service}
@@ -48,105 +49,6 @@ def policy(*rules: str, service: str = "chat", upstreams: tuple[str, ...] = ()) 
 BANNING = policy("cidr: 203.0.113.0/25", "cidr: 203.0.113.128/25", "cidr: 203.0.113.7/32", "fingerprint: mmtls")
 
 
-def of(
-    found: Policy = BANNING, settings: Settings = SETTINGS, orders: Orders | None = None, now: datetime = NOW
-) -> Elements:
-    return elements(settings, KERNEL, found, orders or Orders(1, ""), now)
-
-
-def test_networks_do_not_overlap_in_a_set_and_nat64_shows_them_as_well() -> None:
-    found = of()
-    assert set(found["banned4"]) == {"203.0.113.0/24"}
-    assert set(found["banned6"]) == {"64:ff9b::cb00:7100/120"}
-
-
-def test_rules_with_ports_are_for_those_alone() -> None:
-    found = of(policy("cidr: 203.0.113.0/24, ports: [tcp/443, udp/443]", 'cidr: "::/0", ports: [tcp/853]'))
-    assert set(found["ports4"]) == {"203.0.113.0/24 . tcp . 443", "203.0.113.0/24 . udp . 443"}
-    everywhere = "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff . tcp . 853"
-    assert everywhere in found["ports6"]
-    assert not found["banned4"]
-
-
-def test_our_upstreams_are_no_bypass_but_may_be_banned_for_something_else() -> None:
-    bypass = policy("cidr: 9.9.9.0/30", service="bypass", upstreams=("9.9.9.1", "2001:db8::1"))
-    assert set(of(bypass)["banned4"]) == {"9.9.9.0/32", "9.9.9.2/31"}
-    assert set(of(policy("cidr: 9.9.9.0/30", upstreams=("9.9.9.1",)))["banned4"]) == {"9.9.9.0/30"}
-
-
-def test_what_expired_or_is_only_watched_is_not_rejected() -> None:
-    found = policy("cidr: 203.0.113.0/24, expires: 2026-12-01")
-    assert of(found)["banned4"]
-    assert not of(found, now=datetime(2026, 12, 1, tzinfo=UTC))["banned4"]
-    text = LIST.format(service="chat").replace("ban: b", "mode: monitor") + RULE % "cidr: 203.0.113.0/24"
-    watched = Policy.load(compile_policy([read_list(text, "chat.yaml", NOW.date())], [], PolicySettings()))
-    assert not of(watched)["banned4"]
-
-
-def test_mmtls_is_looked_for_while_a_rule_bans_it() -> None:
-    assert "0x19f104" in of()["mmtls"]
-    assert not of(policy("cidr: 203.0.113.0/24"))["mmtls"]
-
-
-def test_every_client_is_steered_and_a_watched_realm_is_left_to_the_gate() -> None:
-    found = of()
-    assert set(found["clients4"]) == {"192.0.2.0/24", "198.18.0.0/16"}
-    assert set(found["clients6"]) == {"2001:db8:20::/48"}
-    assert set(found["observed4"]) == {"198.18.0.0/16"}
-    assert set(found["realm0_4"]) == {"192.0.2.0/24"}
-    assert set(found["proxied"]) == {"80", "8080"}
-    assert set(found["interfaces"]) == {'"lan0"'}
-
-
-def test_pauses_and_grants_end_by_themselves() -> None:
-    soon, past = NOW + timedelta(seconds=50), NOW - timedelta(seconds=1)
-    orders = Orders(
-        1,
-        "",
-        (Pause("office", soon), Pause("watched", soon)),
-        (
-            Grant("office", ip_address("192.0.2.7"), ("chat",), soon),
-            Grant("office", ip_address("192.0.2.8"), ("chat",), past),
-            Grant("office", ip_address("2001:db8:20::7"), ("chat",), soon),
-            Grant("office", ip_address("2001:db8:20::"), ("chat",), soon, 64),
-            Grant("office", ip_address("192.0.2.9"), (), soon, observed=True),
-        ),
-    )
-    found = of(orders=orders)
-    assert found["paused4"] == {"192.0.2.0/24": soon, "198.18.0.0/16": soon}
-    assert found["exempt4"] == {"192.0.2.7": soon, "192.0.2.9": soon}
-    assert found["exempt6"] == {"2001:db8:20::/64": soon}
-
-
-def test_learned_addresses_end_by_themselves() -> None:
-    soon = NOW + timedelta(seconds=50)
-    learned = {ip_address("203.0.113.9"): soon, ip_address("2001:db8::9"): soon, ip_address("203.0.113.8"): NOW}
-    found = elements(SETTINGS, KERNEL, BANNING, Orders(1, ""), NOW, learned=learned)
-    assert (found["learned4"], found["learned6"]) == ({"203.0.113.9": soon}, {"2001:db8::9": soon})
-
-
-def test_another_generation_is_another_mark() -> None:
-    one, two = (of(orders=Orders(generation, ""))["current"] for generation in (1, 2))
-    assert one != two
-    [mark] = (int(text, 16) for text in one)
-    assert KERNEL.order.number(mark) == marks.current(marks.generation_of(1))
-
-
-def test_all_sets_are_filled_and_declared() -> None:
-    assert set(of()) == set(names_of_sets(SETTINGS)) - {"drops"}
-
-
-@given(st.sampled_from([32, 40, 48, 56, 64, 96]), st.integers(0, 2**32 - 1), st.integers(8, 32))
-def test_networks_behind_nat64_hold_what_the_policy_takes_out_of_them(length: int, number: int, bits: int) -> None:
-    nat64 = IPv6Network((int(ip_address("2001:db8:122::")) >> (128 - length) << (128 - length), length))
-    network = ip_network((number >> (32 - bits) << (32 - bits), bits))
-    through = _through(nat64, network)
-    found = policy("cidr: 203.0.113.0/24")
-    settings = PolicySettings(nat64=(nat64,))
-    object.__setattr__(found, "settings", settings)
-    assert found._plain(through[0]) == network[0]
-
-
 def nft(text: str) -> None:
     """Whether nft and the kernel would take it, in a namespace of its own."""
     done = subprocess.run(
@@ -162,8 +64,13 @@ def nft(text: str) -> None:
 @pytest.mark.parametrize("order", [marks.Order(), marks.Order(turned=True)], ids=["packet's order", "machine's order"])
 @pytest.mark.parametrize(
     "settings",
-    [SETTINGS, Settings((OFFICE,), gate=False, proxied=(80, 443)), Settings((OFFICE,), proxied=(), bypass=True)],
-    ids=["gate", "proxy", "open"],
+    [
+        SETTINGS,
+        Settings((OFFICE,), gate=False, proxied=(80, 443)),
+        Settings((OFFICE,), proxied=(), bypass=True),
+        OPENABLE,
+    ],
+    ids=["gate", "proxy", "without a gate", "all may fail open"],
 )
 def test_nft_takes_it(settings: Settings, order: marks.Order) -> None:
     need_namespaces()
@@ -194,11 +101,58 @@ def test_after_each_thing_that_is_steered_comes_a_rejection() -> None:
     assert rules(table(SETTINGS, KERNEL), "settle")[-1] == "counter name unjudged drop"
 
 
-def test_failing_open_is_said() -> None:
+def test_nothing_opens_unless_a_part_is_named() -> None:
+    assert "@opened" not in table(SETTINGS, KERNEL)
+    assert "@opened" not in table(Settings((OFFICE,), bypass=True), KERNEL)
+
+
+def test_without_a_gate_what_nobody_judges_passes_where_that_is_said_and_is_counted() -> None:
     closed, opened = (table(Settings((OFFICE,), bypass=bypass), KERNEL) for bypass in (False, True))
     assert "queue to 53" in rules(closed, "ask")
     assert "queue flags bypass to 53" in rules(opened, "ask")
-    assert "counter name unjudged drop" not in rules(opened, "settle")
+    assert rules(opened, "settle")[-1] == "counter name unjudged meta mark set 0 accept"
+
+
+def test_dns_may_go_to_an_upstream_and_nowhere_else_while_its_port_is_open() -> None:
+    text = table(Settings((OFFICE,), relief=RELIEF), KERNEL)
+    dns = "meta l4proto { tcp, udp } th dport 53"
+    steered, client = rules(text, "steer_client"), rules(text, "client")
+    assert steered[2:4] == [
+        f"meta nfproto ipv4 {dns} th dport @opened dnat ip to 198.51.100.1:53",
+        f"meta nfproto ipv6 {dns} th dport @opened dnat ip6 to [2001:db8:66::1]:53",
+    ]
+    assert [rule for rule in client if "dport 53" in rule] == [
+        f"ip daddr 198.51.100.1 {dns} th dport @opened accept",
+        f"ip6 daddr 2001:db8:66::1 {dns} th dport @opened accept",
+        f"{dns} goto unsteered",
+    ]
+    assert "tcp dport @proxied goto unsteered" in client
+
+
+def test_what_the_proxy_should_get_goes_on_to_everything_else_while_its_port_is_open() -> None:
+    text = table(Settings((OFFICE,), unproxied=True), KERNEL)
+    assert rules(text, "steer_client")[-1] == "tcp dport @proxied tcp dport != @opened redirect to :5081"
+    client = rules(text, "client")
+    assert "tcp dport @proxied tcp dport != @opened goto unsteered" in client
+    assert client[-1] == "goto look"
+    assert not [rule for rule in client if rule.endswith("accept") and "untouched" not in rule]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Settings((OFFICE,)), "queue num 53"),
+        (Settings((OFFICE,), queues=(60, 4), bypass=True), "queue num 60-63 bypass"),
+    ],
+)
+def test_the_queue_of_nft_is_what_nft_reads_even_where_the_kernel_has_none(settings: Settings, said: str) -> None:
+    """`nft --debug=netlink` prints what it gives to the kernel, before that refuses."""
+    need_namespaces()
+    command = [need("unshare"), "--net", need("nft"), "-c", "--debug=netlink", "-f", "-"]
+    done = subprocess.run(command, input=table(settings, KERNEL), capture_output=True, text=True, check=False)
+    assert f"[ {said} ]" in done.stdout
+    complaints = [line for line in done.stderr.splitlines() if "Error" in line]
+    assert all("No such file or directory" in line for line in complaints), done.stderr
 
 
 def test_several_queues() -> None:

@@ -9,12 +9,13 @@ import pytest
 
 from enforcer.attempts.spool import Segment, Spool, segments
 from enforcer.blocklists import open_policy
+from enforcer.config.gateway import FailOpen
 from enforcer.counters import Counters, word
 from enforcer.folders import Folders
 from enforcer.gateway import nft
 from enforcer.gateway.ruleset import Settings
 from enforcer.orders import Orders
-from enforcer.processes.gateway import Rules, dns_of, settings_of
+from enforcer.processes.gateway import Rules, dns_of, ports_of, settings_of
 from enforcer.processes.worker import Kit
 from tests.gateway.namespace import alone
 from tests.policy.made import list_text
@@ -117,6 +118,62 @@ def test_settings_follow_the_configuration(gateway: Gateway) -> None:
         100,
     )
     assert settings(gateway).proxied == (80, 8080)
+
+
+def test_dns_may_go_to_the_first_plain_upstream_of_each_version(gateway: Gateway) -> None:
+    gateway.resolver["upstreams"] = [
+        "tls://192.0.2.1#dns.example",
+        "udp://127.0.0.2",
+        "udp://192.0.2.2:5353",
+        "udp://192.0.2.3",
+        "udp://192.0.2.4",
+        "udp://[2001:db8::3]",
+    ]
+    relief = settings(gateway, fail_open=["dns"]).relief
+    assert {version: str(address) for version, address in relief.items()} == {4: "192.0.2.3", 6: "2001:db8::3"}
+    assert settings(gateway, fail_open=["proxy", "gate"]).relief == {}
+
+
+def test_the_ports_of_a_part() -> None:
+    made = Settings((), proxied=(80, 8080))
+    found = [ports_of(parts, made) for parts in ({"dns"}, {"proxy"}, {"gate"}, {"dns", "proxy"}, ())]
+    assert found == [{53}, {80, 8080}, set(), {53, 80, 8080}, set()]
+
+
+def test_a_dead_resolver_is_opened_where_that_is_said_and_closed_when_it_lives(
+    gateway: Gateway, kit: Kit, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Heartbeats are those of the file that a resolver process would write."""
+    resolver = Counters(kit.folders.counters / "dns-0")
+
+    def opened() -> tuple[list[int], int]:
+        return nft.opened(), kit.words[word("gateway_open", "dns")]
+
+    def play() -> None:
+        rules = started(gateway, kit)
+        rules._after_s = 0.0  # it has given no sign of life since this moment: as if that were long ago
+        rules.tick(NOON_MS)
+        assert opened() == ([], 0)
+        rules._named = (FailOpen.DNS,)
+        rules.tick(NOON_MS)
+        assert opened() == ([53], 1)
+        assert caplog.text.count("fail_open event=opened part=dns") == 1
+        rules._after_s = 60.0
+        resolver.words[word("worker_heartbeat_milliseconds")] = NOON_MS
+        rules.tick(NOON_MS)
+        assert opened() == ([], 0)
+        assert caplog.text.count("fail_open event=closed part=dns") == 1
+        rules._after_s = 0.0
+        rules.tick(NOON_MS)
+        nft.remove()  # by somebody else
+        rules.tick(NOON_MS)
+        rules.tick(NOON_MS)
+        assert opened() == ([53], 1)
+        asyncio.run(rules.drain())
+        assert opened() == ([], 0)
+
+    alone(play)
+    resolver.close()
 
 
 def test_the_rules_follow_the_policy(gateway: Gateway, kit: Kit) -> None:

@@ -17,7 +17,7 @@ PRODUCT = "Enforcer"
 CHECKPOINT = "checkpoint"
 _TEXT_MAX = 320
 _COMMON = frozenset({"v", "type", "id", "seq", "time", "logged", "node", "event", "detail", "prev"})
-_SERIOUS = frozenset({"loss", "gap", "clock_step", "pause", "recovered"})
+_SERIOUS = frozenset({"loss", "gap", "clock_step", "pause", "recovered", "fail_open"})
 _TCP = frozenset({"tcp", "dot", "doh"})
 _STREAMS = frozenset({Layer.TLS, Layer.HTTP, Layer.MMTLS})
 

@@ -66,6 +66,7 @@ KINDS = (
     "configuration",
     "pause",
     "resume",
+    "fail_open",
     "visit",
     "access",
     "mark",
