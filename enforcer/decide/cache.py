@@ -40,9 +40,9 @@ class Cached:
     """One answer without OPT, as upstream sent it, to be given out with its TTLs counted down.
 
     ttls: where they stand. stored, until: when it came, and when it expires. every_type: it denies all types of its
-    name. bare: the same without ECH keys; None where there are none. uses: how often it was looked up. Others hold it
-    by a weak reference alone, so that it ends when the cache drops it. It is kept as octets: read, it would take four
-    times as much.
+    name. bare: the same without ECH keys; None where there are none. uses: how often it was looked up. ede: the code
+    with which upstream said that its own policy refused it; None: it did not. Others hold it by a weak reference alone,
+    so that it ends when the cache drops it. It is kept as octets: read, it would take four times as much.
     """
 
     wire: bytes
@@ -53,6 +53,7 @@ class Cached:
     every_type: bool = False
     bare: "Cached | None" = None
     uses: int = 0
+    ede: int | None = None
 
     def is_due(self, now: float) -> bool:
         """Whether it is worth asking for again before it expires: it is popular, and in its last tenth or second."""

@@ -34,6 +34,8 @@ _AROUND_TEXT = 12 + 12 + 20 + 11 + 6 + 28  # header, SOA without its names, OPT 
 STREAM_MAX = 0xFFFF  # octets that the length before a message over TCP can say
 EDE_FORGED, EDE_PROHIBITED, EDE_NOT_REACHABLE, EDE_NETWORK_ERROR, EDE_INVALID = 4, 18, 22, 23, 24
 EDE_STALE, EDE_STALE_NXDOMAIN = 3, 19
+_POLICY_CODES = frozenset({15, 16, 17})  # Blocked, Censored, Filtered (RFC 8914 §4.16 to §4.18)
+_UPSTREAM_TEXT = "Refused by the upstream resolver / Refusé par le résolveur amont"
 CHAIN_MAX = 16
 
 _A, _AAAA, _ANY, _CNAME, _HTTPS = map(int, (RRType.A, RRType.AAAA, RRType.ANY, RRType.CNAME, RRType.HTTPS))
@@ -250,11 +252,21 @@ def judge_answer(wire: bytes, response: dns.Response, client: Client, policy: Po
     return observed
 
 
-def passed(query: dns.Query, wire: bytes | bytearray, rcode: int, *, stale: bool = False) -> bytes:
+def refused_upstream(response: dns.Response) -> int | None:
+    """The code of EDE with which an upstream says that its own policy refused; None for all other answers."""
+    options = () if response.opt is None else response.opt.edns.options
+    codes = [int.from_bytes(data[:2]) for code, data in options if code == dnswrite.EDE]
+    return next((code for code in codes if code in _POLICY_CODES), None)
+
+
+def passed(
+    query: dns.Query, wire: bytes | bytearray, rcode: int, *, stale: bool = False, ede: int | None = None
+) -> bytes:
     """An upstream's answer as this client gets it: its ID, its letter case, its flags, and OPT as it has one.
 
     wire: a message without OPT, whose question is this query's but for the letter case; with AD where it is authentic,
     which is passed on to who asks for it (RFC 6840 §5.7, §5.8). stale: it has expired, which the client is told.
+    ede: the code with which upstream said that its policy refused it, which the client is told as well.
     """
     edns, question = query.edns, query.question
     told = _TC | _AD if query.ad or (edns is not None and edns.do) else _TC
@@ -263,9 +275,11 @@ def passed(query: dns.Query, wire: bytes | bytearray, rcode: int, *, stale: bool
     if edns is None:
         return b"".join((head.to_bytes(4), wire[4:12], question, rest))
     extra = _OPT_DO if edns.do else _OPT
-    if stale:
-        code = EDE_STALE_NXDOMAIN if rcode == Rcode.NXDOMAIN else EDE_STALE
-        extra = dnswrite.opt(PAYLOAD, do=edns.do, options=(dnswrite.ede(code, ""),))
+    if stale or ede is not None:
+        options = [] if ede is None else [dnswrite.ede(ede, _UPSTREAM_TEXT)]
+        if stale:
+            options.append(dnswrite.ede(EDE_STALE_NXDOMAIN if rcode == Rcode.NXDOMAIN else EDE_STALE, ""))
+        extra = dnswrite.opt(PAYLOAD, do=edns.do, options=options)
     count = int.from_bytes(wire[10:12]) + 1
     return b"".join((head.to_bytes(4), wire[4:10], count.to_bytes(2), question, rest, extra))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from enforcer.decide.cache import CD, DO, Cache, Cached, Failures, Key, cacheable
+from enforcer.decide.dns import refused_upstream
 from enforcer.errors import Malformed
 from enforcer.resolver.upstream import Answer, Failure, Question, Upstreams
 from enforcer.wire import dns
@@ -116,6 +117,7 @@ class Asking[Waiting]:
                 # Without AD where anybody on the way may have set it.
                 plain, response = bare(result.wire, result.response, ad=result.authentic)
                 entry = cacheable(plain, response, now, self.max_ttl)
+                entry.ede = refused_upstream(result.response)
             except Malformed:
                 result = Failure.REFUSED
             else:

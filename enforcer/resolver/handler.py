@@ -327,7 +327,7 @@ class Handler:
             outcome = Outcome.OBSERVED
         given = _allowed(entry, query, group)
         wire = stale_wire(given) if stale else given.at(now)
-        message = decide.passed(query, wire, given.rcode, stale=stale)
+        message = decide.passed(query, wire, given.rcode, stale=stale, ede=entry.ede)
         message = decide.fitted(message, query, stream=transport.stream)
         number = bucket(query.qtype, outcome)
         if key is None or client.exempt:

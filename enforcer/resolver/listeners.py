@@ -94,6 +94,10 @@ class Stream(asyncio.Protocol, ABC):
         self._transport: asyncio.Transport | None = None
         self._address: Address = ip_address("0.0.0.0")  # noqa: S104 (no address yet)
         self._port = 0
+        self._packed, self._host = (
+            b"",
+            "",
+        )  # the address as octets and as text: to write it anew costs as much as an answer
         self._family = "4"
         self._writable = True
         self._half_closed = False
@@ -123,6 +127,7 @@ class Stream(asyncio.Protocol, ABC):
             host, port, *_ = transport.get_extra_info("peername") or ("0.0.0.0", 0)  # noqa: S104
             self._origin = plain_address(host), port
         self._address, self._port = self._origin
+        self._packed, self._host = self._address.packed, str(self._address)
         self._family = str(self._address.version)
         self.active = path.clock.steady()
         path.connections.add(self)
@@ -187,7 +192,7 @@ class Stream(asyncio.Protocol, ABC):
         """
         path = self._path
         started = self.active = path.clock.steady()
-        client = self._address.packed
+        client = self._packed
         shown = path.handler.told(wire, client) or admission.shown(standing, token, self.certificate)
         group = self._whose(standing, shown)
         wished = wishes(wire)
@@ -221,7 +226,7 @@ class Stream(asyncio.Protocol, ABC):
         """Record, count and answer."""
         path = self._path
         if rendered[4] is not None:
-            path.handler.record(rendered[4], self._address.packed, str(self._address), self._port)
+            path.handler.record(rendered[4], self._packed, self._host, self._port)
         if not self._counted:
             asyncio.get_running_loop().call_soon(self._flush)
         self._counted.append((rendered[3], path.clock.steady() - started))
@@ -312,15 +317,16 @@ class _Connection(Stream):
         if self._reading:
             return  # called back from below, where an answer could be given at once
         self._reading = True
-        buffered = self._data
-        while self._may_ask() and len(buffered) >= 2:
-            end = 2 + int.from_bytes(buffered[:2])
+        buffered, at = self._data, 0
+        while self._may_ask() and len(buffered) >= at + 2:
+            end = at + 2 + int.from_bytes(buffered[at : at + 2])
             if len(buffered) < end:
                 break
-            wire = bytes(buffered[2:end])
-            del buffered[:end]
+            wire = bytes(buffered[at + 2 : end])
+            at = end
             if not self.ask(wire, self.standing, self.token, self._send):
                 self.end()  # whoever sends that over TCP does not speak DNS, or is not served
+        del buffered[:at]
         self._reading = False
         self._flow()
 

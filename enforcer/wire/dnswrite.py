@@ -22,7 +22,7 @@ _SOA_NUMBERS = Struct("!5I")
 
 _QR, _RD, _RA, _AD, _CD, _DO = 0x8000, 0x0100, 0x0080, 0x0020, 0x0010, 0x8000
 _COPIED = 0x7800 | _RD | _CD  # opcode, RD and CD are the client's
-_EDE = 15
+EDE = 15  # the option
 _QUESTION_AT = 12
 
 
@@ -152,7 +152,7 @@ def opt(payload: int, *, do: bool, rcode_high: int = 0, options: Iterable[tuple[
 
 def ede(code: int, text: str) -> tuple[int, bytes]:
     """The Extended DNS Error option (RFC 8914 §2). text: for a person, in UTF-8 without a NUL; it may be empty."""
-    return _EDE, code.to_bytes(2) + text.encode()
+    return EDE, code.to_bytes(2) + text.encode()
 
 
 def with_opt(message: bytes, record: bytes) -> bytes:

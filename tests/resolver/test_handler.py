@@ -235,6 +235,27 @@ def test_u7_one_who_cannot_be_answered_does_not_keep_the_others_waiting(
     assert "ok.test" not in caplog.text
 
 
+@pytest.mark.parametrize(("code", "told"), [(15, [15]), (16, [16]), (17, [17]), (22, [])])
+def test_that_upstreams_own_policy_refused_is_told_with_its_code_and_is_no_attempt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, code: int, told: list[int]
+) -> None:
+    def ask(question: Question, done: Done) -> None:
+        message = dns.message.from_wire(said(question).wire)
+        message.use_edns(options=[dns.edns.EDEOption(dns.edns.EDECode.make(code), "their text")])
+        wire = message.to_wire()
+        done(Answer(wire, read_response(wire)))
+
+    monkeypatch.setattr(desk.upstreams, "ask", ask)
+    for _ in range(3):
+        reply = read(desk.ask(a_query("missing.ok.test", edns=True)))
+        options = [option for option in reply.options if isinstance(option, dns.edns.EDEOption)]
+        assert [int(option.code) for option in options] == told
+        assert "their text" not in [option.text for option in options]
+        assert read(desk.ask(a_query("missing.ok.test"))).options == ()
+        desk.hands.pass_s(1)
+    assert desk.attempts() == []
+
+
 # What answers give away
 
 
