@@ -32,7 +32,11 @@ class Site:
         own = self.rsyslog.authority.pair("gw", "gw.test")
         tls = {"ca": str(self.rsyslog.authority.pem), "certificate": str(own.certificate), "key": str(own.key)}
         common = {"retry_max_s": 0.5}
+        self.broken = folder / "broken" / "ca.pem"
+        self.broken.parent.mkdir()
+        self.broken.write_text("no certificate")
         sinks = [
+            {"type": "syslog", "name": "broken", "url": "tls://localhost:1", "ca": str(self.broken), **common},
             {"type": "syslog", "url": f"tls://localhost:{self.rsyslog.port}", **tls, **common},
             {"type": "kafka", "brokers": self.kafka.brokers, "topic": "attempts", **common},
             {"type": "http", "url": f"http://127.0.0.1:{self.http_port}/in", **common},
@@ -89,6 +93,7 @@ def ids_of(lines: list[str]) -> list[str]:
 
 def test_receivers_that_go_away_and_come_back_miss_nothing(site: Site) -> None:
     site.come()
+    assert f"warning: attempts.sinks[0] (broken): {site.broken}: cannot" in site.service.enforcer("config", "check")
     site.service.start()
     site.block(*names("before", 5))
     wait_for(lambda: set(site.ids()) <= set(ids_of(site.posted)), "the collector has all")
@@ -98,6 +103,7 @@ def test_receivers_that_go_away_and_come_back_miss_nothing(site: Site) -> None:
     site.service.restarted("sinks-0", site.service.kill("sinks-0"))
     status = wait_for(lambda: _with(site.service.enforcer("status"), "sink http: "), "the status says who is away")
     assert "sink file" not in status
+    assert f"sink broken: {site.broken}: cannot be used for TLS" in status, "it stops no other"
     site.postgres.start()
     site.come()
     site.block(*names("after", 5))

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
@@ -31,14 +32,37 @@ from tests.records import BLOCK, NOON_MS, logged, moment, registry, spooled, who
 WINDOW_MS = 60_000
 
 
+class Late[T](Future[T]):
+    """What a disk does: it is done when somebody looks for the second time, or waits."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        super().__init__()
+        self._work, self._looks = work, 0
+
+    def done(self) -> bool:
+        self._looks += 1
+        return self._looks > 1
+
+    def result(self, timeout: float | None = None) -> T:
+        return self._work()
+
+
+class LateDisk(Executor):
+    """A disk that is waited for elsewhere, while the recorder goes on."""
+
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        return Late(lambda: fn(*args, **kwargs))
+
+
 @dataclass
 class Site:
-    """One data folder with a worker and a hub, and a clock that both look at."""
+    """One data folder with a worker and a hub, and a clock that both look at. late: its disk takes its time."""
 
     folder: Path
     aggregate_s: float = 60.0
     owners: Registry = field(default_factory=Registry)
     now_ms: int = NOON_MS
+    late: bool = False
 
     def __post_init__(self) -> None:
         (self.folder / "run").mkdir()
@@ -51,7 +75,7 @@ class Site:
         self.rows: dict[bytes, int] = {}
 
     def start(self) -> None:
-        self.log = DayLog(self.folder / "log")
+        self.log = DayLog(self.folder / "log", disk=LateDisk() if self.late else None)
         self.recorder = Recorder(
             spool=self.folder / "spool",
             log=self.log,
@@ -105,7 +129,7 @@ class Site:
         """Until all is logged, synced and deleted."""
         self.seal()
         self.spool.sync()
-        for _ in range(3):
+        for _ in range(5):
             while self.poll(after_ms=2000):
                 pass
 
@@ -753,11 +777,15 @@ def cut_power(site: Site, octets: int, hole: bool) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(steps=st.lists(STEPS, max_size=40))
-def test_whatever_is_killed_each_attempt_is_in_exactly_one_line(steps: list[tuple]) -> None:  # type: ignore[type-arg]
+@given(steps=st.lists(STEPS, max_size=40), late=st.booleans())
+def test_whatever_is_killed_each_attempt_is_in_exactly_one_line(
+    steps: list[tuple],  # type: ignore[type-arg]
+    *,
+    late: bool,
+) -> None:
     folder = Path(tempfile.mkdtemp())
     try:
-        site = Site(folder)
+        site = Site(folder, late=late)
         made = walk(site, steps)
         site.kill()
         for segment_folder in (folder / "spool").iterdir():
