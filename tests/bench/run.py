@@ -1,7 +1,7 @@
 """What `make bench` runs: measures against the budgets and other servers, reports, asserts nothing.
 
-usage: run.py [dns] [streams] [service] [policy] [flow] [index] [pages] [proxy] [gate] [identity] [evidence]: these,
-else all
+usage: run.py [dns] [streams] [service] [policy] [flow] [index] [pages] [proxy] [gate] [identity] [evidence]
+[pipeline]: these, else all
 """
 
 import os
@@ -9,7 +9,7 @@ import platform
 import signal
 import sys
 
-from tests.bench import compare, evidence, flow, gate, identity, index, pages, policy, proxy, service, streams
+from tests.bench import compare, evidence, flow, gate, identity, index, pages, pipeline, policy, proxy, service, streams
 from tests.bench.process import find
 from tests.bench.tables import print_table
 
@@ -46,6 +46,7 @@ PARTS = {
     "gate": gate.main,
     "identity": known,
     "evidence": proven,
+    "pipeline": pipeline.main,
 }
 NEED_LOAD = {"dns", "streams", "service"}
 

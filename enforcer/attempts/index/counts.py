@@ -93,14 +93,14 @@ class Counts(Database):
 
     def top_devices(self, devices: int, since_ms: int) -> TopDevices:
         """See Index."""
-        sql = (
-            "SELECT device, service, sum(count) FROM attempts JOIN kinds USING (kind)"
-            " WHERE time >= ? AND device IS NOT NULL GROUP BY device, service"
-        )
+        condition, values = where(self._kept(Filter(since_ms=since_ms)))
+        sql = f"""SELECT device, service, sum(count) FROM attempts JOIN kinds USING (kind)
+            WHERE {condition} GROUP BY device, service"""  # noqa: S608
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         for part in self._parts(since_ms, FOREVER_MS):
-            for device, service, count in part(sql, (since_ms,)):
-                counts[device][service] += int(count)
+            for device, service, count in part(sql, values):
+                if device is not None:
+                    counts[device][service] += int(count)
         order = sorted(counts, key=lambda device: (-counts[device].total(), device))
         rest: Counter[str] = Counter()
         for device in order[devices:]:
