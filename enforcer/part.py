@@ -6,6 +6,7 @@ from datetime import datetime
 
 from prometheus_client import Metric
 
+from enforcer.attempts.attempt import Event
 from enforcer.attempts.log import DayLog
 from enforcer.config.model import Config
 from enforcer.control import Operation
@@ -18,9 +19,8 @@ class Means:
     """What a part works with.
 
     config: what the hub was started with. clock: an aware UTC datetime. record: plans an event for the log, which the
-    hub writes within a moment; `detail` has short plain JSON values. log: to be read, and to be written to at once by
-    a part that must know its line on the disk before it does something else. forget: drops from the index what was
-    attempted before a moment, in ms since 1970.
+    hub writes within a moment; `detail` has short plain JSON values. log: to be read and signed. forget: drops from the
+    index what was attempted before a moment, in ms since 1970.
     registry: who is behind an address, for the sources of identity to fill.
     """
 
@@ -31,6 +31,11 @@ class Means:
     log: DayLog
     forget: Callable[[int], None] = lambda _: None
     registry: Registry = field(default_factory=Registry)
+
+    def record_now(self, event: str, detail: Mapping[str, object]) -> None:
+        """Have an event on the disk before anything else is done. Raises OSError."""
+        now = self.clock()
+        self.log.record(Event(event, int(now.timestamp() * 1000), self.config.node, detail), now)
 
 
 class Part:

@@ -101,6 +101,11 @@ class DayLog:
         self._turn(now)
         self._put(entries, now)
 
+    def record(self, entry: Entry, now: datetime) -> None:
+        """Write one entry and have it on the disk, for who must know that before it goes on. Raises OSError."""
+        self.append((entry,), now)
+        self.sync()
+
     def checkpoint(self, now: datetime, closes: Closes | None = None) -> None:
         """Sign all lines so far, in a line of its own. Raises OSError as `append` does."""
         self._settle()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from enforcer.attempts.access import access_of
-from enforcer.attempts.attempt import Event
 from enforcer.control import Answer, Operation, Request
 from enforcer.errors import Unavailable
 from enforcer.part import Means, Part
@@ -22,11 +21,8 @@ class AccessLog(Part):
 
     async def _op_access(self, request: Request) -> Answer:
         detail = access_of(request).detail()
-        log, now = self._means.log, self._means.clock()
-        event = Event("access", int(now.timestamp() * 1000), self._means.config.node, detail)
         try:
-            log.append((event,), now)
-            log.sync()
+            self._means.record_now("access", detail)
         except OSError as error:
             raise Unavailable(f"the access cannot be recorded, so it is refused: {error.strerror}") from error
-        return {"seq": log.seq}
+        return {"seq": self._means.log.seq}

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from prometheus_client import Metric
 
 from enforcer import __version__
-from enforcer.attempts.attempt import Closes
+from enforcer.attempts.attempt import Closes, Event
 from enforcer.attempts.index.open import open_reader, open_writer
 from enforcer.attempts.keys import open_notary, publish
 from enforcer.attempts.log import DayLog
@@ -23,7 +23,7 @@ from enforcer.config.values import Endpoint
 from enforcer.control import Answer, Operation, Request, control_socket, number_of, text_of
 from enforcer.counters import DROPS, word
 from enforcer.devices.registry import Registry
-from enforcer.errors import EnforcerError, Malformed
+from enforcer.errors import EnforcerError, Malformed, Unavailable
 from enforcer.folders import Folders
 from enforcer.hub.certificates import all_expiries
 from enforcer.hub.figures import Process, Words, by_kind, policy_facts, split, spool_figures, words_of, worker_problems
@@ -334,10 +334,13 @@ class Hub:
             raise Malformed(f'"{realm}" is no realm; there are {", ".join(names)}')
         now = self._clock()
         until = now + timedelta(minutes=minutes)
-        self._force.pause(realm, until)
         ends = until.isoformat(timespec="seconds")
         detail = {"realm": realm, "minutes": minutes, "until": ends, "reason": reason[:200], "who": who[:80]}
-        self._recorder.record("pause", detail, now)
+        try:  # first, so that no kill in between leaves a pause that nobody has to answer for
+            self._log.record(Event("pause", _ms(now), self.config.node, detail), now)
+        except OSError as error:
+            raise Unavailable(f"the pause cannot be recorded, so it is refused: {error.strerror}") from error
+        self._force.pause(realm, until)
         return {"until": ends}
 
     async def _op_resume(self, request: Request) -> Answer:

@@ -7,7 +7,7 @@ from enforcer.attempts.incidents import mark_detail
 from enforcer.attempts.index import Review, Subject
 from enforcer.attempts.index.batch import MARK
 from enforcer.control import Answer, Operation, Request, text_of
-from enforcer.errors import Malformed
+from enforcer.errors import Malformed, Unavailable
 from enforcer.part import Means, Part
 
 NOTE_OCTETS = 1200
@@ -15,7 +15,7 @@ NOTE_OCTETS = 1200
 
 
 class Marks(Part):
-    """Takes marks from commands and console, and plans their events."""
+    """Takes marks from commands and console; what was answered is on the disk."""
 
     def __init__(self, means: Means) -> None:
         self._means = means
@@ -35,7 +35,10 @@ class Marks(Part):
             state = Review(text_of(request, "state"))
         except ValueError:
             raise Malformed(f'"state" is one of {", ".join(Review)}') from None
-        self._means.record(MARK, mark_detail(subject, service, state, note, who))
+        try:
+            self._means.record_now(MARK, mark_detail(subject, service, state, note, who))
+        except OSError as error:
+            raise Unavailable(f"the mark cannot be recorded: {error.strerror}") from error
         return {}
 
 

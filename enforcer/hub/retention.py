@@ -12,7 +12,7 @@ from pathlib import Path
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from enforcer.attempts.attempt import Closes, Event, milliseconds, moment
+from enforcer.attempts.attempt import Closes, milliseconds, moment
 from enforcer.attempts.durable import replace_file
 from enforcer.attempts.holds import Hold, hold_of, keep, load_holds, place, prepare, prepared, release, withdraw
 from enforcer.attempts.log import Cursor, days, lines_backwards, sync_folder
@@ -176,7 +176,7 @@ class Retention(Part):
             "who": who,
             "reason": reason,
         }
-        self._tell("purge", detail)
+        self._means.record_now("purge", detail)
         await asyncio.to_thread(_unlink, path)
         means.forget(_start_ms(day) + 86_400_000)
         _log.info("retention event=purged day=%s held=%d", day, held)
@@ -191,13 +191,6 @@ class Retention(Part):
                     keep(folder, hold, found)
                     held += len(found.lines)
         return held, path.stat().st_size
-
-    def _tell(self, event: str, detail: Mapping[str, object]) -> None:
-        """Write an event and have it on the disk before anything else is done. Raises OSError."""
-        means = self._means
-        now = means.clock()
-        means.log.append((Event(event, int(now.timestamp() * 1000), means.config.node, detail),), now)
-        means.log.sync()
 
     # Commands
 
@@ -237,7 +230,7 @@ class Retention(Part):
         """
         folder = self._means.folders.holds
         try:
-            self._tell("hold", {"state": "placed", **hold.detail()})
+            self._means.record_now("hold", {"state": "placed", **hold.detail()})
         except OSError:
             with suppress(OSError):
                 withdraw(folder, hold)
@@ -252,7 +245,7 @@ class Retention(Part):
             raise Malformed(f'"{name}" is no hold; `enforcer attempts hold list` shows them')
         try:
             async with self._busy:
-                self._tell("hold", {**hold.detail(), "state": "released", "who": who, "reason": reason})
+                self._means.record_now("hold", {**hold.detail(), "state": "released", "who": who, "reason": reason})
                 release(folder, name)
         except OSError as error:
             raise Unavailable(f"the hold cannot be released: {error.strerror}") from error

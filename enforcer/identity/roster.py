@@ -12,7 +12,6 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from enforcer.attempts.access import Access, Look
-from enforcer.attempts.attempt import Event
 from enforcer.config.model import Config
 from enforcer.control import Answer, Operation, Request, number_of, text_of
 from enforcer.devices.device import Source
@@ -325,10 +324,8 @@ class RosterPart(Part):
         return {"id": name, "identifiers": {kind: sorted(values) for kind, values in found.items()}}
 
     def _record_access(self, access: Access) -> None:
-        log, now = self._means.log, self._means.clock()
         try:
-            log.append((Event("access", _ms(now), self._config.node, access.detail()),), now)
-            log.sync()
+            self._means.record_now("access", access.detail())
         except OSError as error:
             raise Unavailable(f"the access cannot be recorded, so it is refused: {error.strerror}") from error
 

@@ -213,6 +213,13 @@ def test_synced_says_how_far_the_log_is_on_the_disk(log: DayLog) -> None:
     assert log.synced == Cursor("2026-11-23", days(log.folder)[0].stat().st_size, 1)
 
 
+def test_who_must_know_has_its_entry_on_the_disk(log: DayLog) -> None:
+    write(log, 1)
+    log.record(event(2), moment(NOON_MS))
+    assert log.synced.seq == 2
+    assert numbers(log.folder) == [1, 2]
+
+
 class SlowDisk(Executor):
     """A disk that takes its time: what it was asked to do is done when the test says so."""
 

@@ -372,6 +372,20 @@ def test_a_pause_is_ordered_recorded_and_ends_by_itself(site: Site) -> None:
     assert [detail["who"] for detail in site.events("resume")] == ["end of the pause", "tester"]
 
 
+def test_a_pause_that_cannot_be_recorded_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def visit(site: Site) -> None:
+        def broken(_: DayLog) -> None:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DayLog, "sync", broken)
+            with pytest.raises(EnforcerError, match="cannot be recorded, so it is refused: Input/output"):
+                await site.ask(op="pause", realm="lab", minutes=5, reason="ticket 1", who="tester")
+        assert site.orders()["pauses"] == ()
+
+    site.run(visit)
+
+
 @pytest.mark.parametrize(
     ("request_", "error"),
     [

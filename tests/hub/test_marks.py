@@ -1,9 +1,11 @@
 import asyncio
+import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from enforcer.errors import Malformed
+from enforcer.errors import Malformed, Unavailable
 from enforcer.hub.marks import Marks
 from tests.hub.desk import Desk
 
@@ -17,6 +19,7 @@ def mark(desk: Desk, **request: object) -> object:
 def test_a_mark_is_an_event(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     assert mark(desk, device="dev-1", **WHAT) == {}
+    assert desk.log.synced.seq == desk.log.seq == 1, "on the disk before it is answered"
     mark(desk, realm="lab", client_ip="192.0.2.1", **WHAT)
     assert desk.events("mark") == [
         {"device": "dev-1", "realm": None, "client_ip": None, **WHAT},
@@ -38,4 +41,14 @@ def test_half_a_mark_is_none(tmp_path: Path, request_: dict[str, object], said: 
     desk = Desk(tmp_path)
     with pytest.raises(Malformed, match=said):
         mark(desk, **request_)
+    assert desk.events("mark") == []
+
+
+def test_a_mark_that_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with (
+        mock.patch.object(os, "write", side_effect=OSError(28, "No space left on device")),
+        pytest.raises(Unavailable, match="the mark cannot be recorded: No space left"),
+    ):
+        mark(desk, device="dev-1", **WHAT)
     assert desk.events("mark") == []
