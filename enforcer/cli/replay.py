@@ -50,9 +50,11 @@ def replay(
     """Say what the policy would have done with a capture: a pcap or pcapng file, or "-" for standard input.
 
     Each DNS question is judged with its answer, each TCP connection and UDP flow by its address and by what its client
-    sends first. No service is needed, nothing is asked of the network, and no record is written. Without a
-    configuration it is the policy of the lists that come with Enforcer. An action is block, observe, allow, or refuse:
-    no rule matches, and it is a protocol that we know and cannot read, so that the gateway would not let it pass.
+    sends first. A later request of plain HTTP, or connection of QUIC between the same ports, is told as a flow of its
+    own when it would not have passed in silence. No service is needed, nothing is asked of the network, and no record
+    is written. Without a configuration it is the policy of the lists that come with Enforcer. An action is block,
+    observe, allow, or refuse: no rule matches, and it is a protocol that we know and cannot read, so that the gateway
+    would not let it pass.
 
     The exit status is 0 when all would have been let through, 1 when some would not, 2 for what is no capture.
 
@@ -69,6 +71,8 @@ def replay(
             print_json(_as_json(flow))
         elif not summary:
             say(_in_short(flow))
+    if not counts:
+        say("no flow in it", err=True)
     if summary:
         _print_summary(replaying, counts, first_ns, last_ns)
     stopped = any(kind[0] in (Fate.BLOCKED, Fate.REFUSED) for kind in counts)

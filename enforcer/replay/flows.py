@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from enforcer.decide.dns import judge_answer
-from enforcer.decide.flow import Datagrams, Judged, Opening, Seen, Shows, judge_address, judge_flow
+from enforcer.decide.flow import Judged, Seen, Shows, judge_address, judge_flow
 from enforcer.errors import Malformed
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Port, Rule, Transport
@@ -15,6 +15,7 @@ from enforcer.policy.verdict import Action, Address, Client, Destination, Layer,
 from enforcer.replay.capture import Frame
 from enforcer.replay.frames import ip_in
 from enforcer.replay.packets import TCP, UDP, Packet, Packets
+from enforcer.replay.shown import ShownByDatagrams, ShownByStream
 from enforcer.replay.streams import Stream
 from enforcer.wire import dns
 from enforcer.wire.name import Name
@@ -76,14 +77,16 @@ class Flow:
 
 @dataclass(slots=True)
 class _Known:
-    """A flow that has begun. opening: what takes its first octets; None: it is told already, or it is DNS over TCP.
+    """A flow that has begun. shown: what takes its client's octets; None: nothing more is told of it, or it is DNS.
 
-    first: the sequence number of the client's first octet, where the capture has its SYN.
+    told: a verdict on it has been given. first: the sequence number of the client's first octet, where the capture has
+    its SYN.
     """
 
     ends: Ends
     time_ns: int
-    opening: Opening | Datagrams | None
+    shown: ShownByStream | ShownByDatagrams | None = None
+    told: bool = False
     first: int | None = None
     streams: dict[bool, Stream] = field(default_factory=dict)  # by whether it is the client's
     messages: dict[bool, bytearray] = field(default_factory=dict)  # DNS over TCP, not whole yet
@@ -157,7 +160,7 @@ class Replay:
         asks = ends.server_port in self._dns_ports
         if opens:
             known.first = number
-        if known.opening is None and not asks:
+        if known.shown is None and not asks:
             return
         stream = known.streams.get(from_client)
         if stream is None:
@@ -166,7 +169,7 @@ class Replay:
         if octets and asks:
             yield from self._messages(known, octets, time_ns, from_client=from_client)
         elif octets and from_client:
-            yield from self._look(known, octets)
+            yield from self._look(known, octets, time_ns)
 
     def _udp(self, time_ns: int, packet: Packet) -> Iterator[Flow]:
         head = packet.payload
@@ -180,8 +183,8 @@ class Replay:
             return
         yield from self._begin(ends, time_ns)
         known = self._flows[ends]
-        if from_client and known.opening is not None:
-            yield from self._look(known, data)
+        if from_client:
+            yield from self._look(known, data, time_ns)
 
     def _ends(self, packet: Packet, source: int, destination: int, *, opens: bool = False) -> tuple[Ends, bool]:
         """The flow, and whether this packet is the client's: who began it, else whose port is not one of a server."""
@@ -202,31 +205,38 @@ class Replay:
         if ends in self._flows:
             self._flows.move_to_end(ends)
             return
-        known = self._flows[ends] = _Known(ends, time_ns, None)
+        known = self._flows[ends] = _Known(ends, time_ns)
         if ends.server_port not in self._dns_ports:
             judged = self._address(ends)
             if ends.protocol in (TCP, UDP) and judged.verdict.action is not Action.BLOCK:
-                known.opening = Opening() if ends.protocol == TCP else Datagrams()
+                known.shown = ShownByStream() if ends.protocol == TCP else ShownByDatagrams()
             else:
-                yield _flow(known, judged, None)
+                yield _flow(known, judged, None, time_ns)
         if len(self._flows) > FLOWS_MAX:
             yield from self._unfinished(self._flows.popitem(last=False)[1])
 
-    def _look(self, known: _Known, data: bytes) -> Iterator[Flow]:
-        if known.opening is None:
+    def _look(self, known: _Known, data: bytes, time_ns: int) -> Iterator[Flow]:
+        """The verdict on what it begins with; of what follows, those by which it would not have gone on in silence."""
+        if known.shown is None:
             return
-        seen = known.opening.add(data)
-        if seen is not None:
-            known.opening = None
-            known.streams.clear()
+        for seen in known.shown.add(data):
             judged = judge_flow(
                 seen, known.ends.server, known.ends.port, policy=self._policy, client=self._client, now=self._now
             )
-            yield _flow(known, judged, seen)
+            flow = _flow(known, judged, seen, time_ns if known.told else known.time_ns)
+            if not known.told or flow.fate is not Fate.ALLOWED:
+                yield flow
+            known.told = True
+            if flow.fate in (Fate.BLOCKED, Fate.REFUSED):
+                known.shown = None
+                break
+        if known.shown is None or known.shown.over:
+            known.shown = None
+            known.streams.clear()
 
     def _unfinished(self, known: _Known) -> Iterator[Flow]:
-        if known.opening is not None:
-            yield _flow(known, self._address(known.ends), None)
+        if known.shown is not None and not known.told:
+            yield _flow(known, self._address(known.ends), None, known.time_ns)
 
     def _address(self, ends: Ends) -> Judged:
         return judge_address(ends.server, ends.port, policy=self._policy, client=self._client, now=self._now)
@@ -285,14 +295,14 @@ def _asked(question: _Question, judged: Judged, via: str | None = None) -> Flow:
     return Flow(question.time_ns, question.ends, layer, question.name, _fate(verdict), verdict.rule, None, via)
 
 
-def _flow(known: _Known, judged: Judged, seen: Seen | None) -> Flow:
+def _flow(known: _Known, judged: Judged, seen: Seen | None, time_ns: int) -> Flow:
     verdict = judged.verdict
     name = judged.destination.name
     fate = _fate(verdict)
     if seen is not None and not seen.readable and fate is Fate.ALLOWED:
         fate = Fate.REFUSED
     shows = None if seen is None else seen.shows
-    return Flow(known.time_ns, known.ends, judged.destination.layer, name, fate, verdict.rule, shows)
+    return Flow(time_ns, known.ends, judged.destination.layer, name, fate, verdict.rule, shows)
 
 
 def _fate(verdict: Verdict) -> Fate:

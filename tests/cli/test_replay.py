@@ -109,3 +109,7 @@ def test_an_empty_capture_has_an_empty_summary(run: Run, site: Path) -> None:
     result = run("replay", "--summary", "empty.pcap")
     assert result.exit_code == 0
     assert "flows      0" in result.stdout
+    assert result.stderr == "no flow in it\n"
+    for option in ((), ("--json",)):
+        result = run("replay", *option, "empty.pcap")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no flow in it\n")

@@ -83,6 +83,29 @@ def test_each_protocol(sent: bytes, expected: tuple[str, str, str | None]) -> No
     assert in_short(replayed(Conversation().opened().sends(sent))) == [expected]
 
 
+def test_later_requests_of_a_connection_are_told_when_they_would_not_have_passed_in_silence() -> None:
+    hosts = (b"ok.test", b"also.ok.test", b"seen.test", b"bad.test", b"more.bad.test")
+    talk, at = Conversation(port=80).opened(), 0
+    for host in hosts:
+        talk.sends(GET % host, at)
+        at += len(GET % host)
+    found = replayed(talk)
+    assert in_short(found) == [
+        ("allow", "http", "ok.test"),
+        ("observe", "http", "seen.test"),
+        ("block", "http", "bad.test"),
+    ]
+    assert [flow.time_ns - NOON_NS for flow in found] == [0, 4_000_000, 5_000_000]
+    assert len({flow.ends for flow in found}) == 1
+
+
+def test_later_connections_of_quic_between_the_same_ports_are_told_likewise() -> None:
+    talk = Conversation()
+    for name in ("ok.test", "also.ok.test", "bad.test"):
+        talk.datagram(of_aioquic(name)[0])
+    assert in_short(replayed(talk)) == [("allow", "quic", "ok.test"), ("block", "quic", "bad.test")]
+
+
 def test_segments_in_any_order_and_twice() -> None:
     data = big(b"chat.bad.test")
     cuts = [(at, data[at : at + 300]) for at in range(0, len(data), 300)]
