@@ -6,16 +6,16 @@ queues both), the clients and the server have the other.
 
 import json
 import os
-import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from tests.bench.connections import CLIENTS, LIST, NAMES, SERVER, SOURCE, client_hello, haproxy
 from tests.bench.process import MEASURED, OTHER, Running, enforcer, find, pinned, started
 from tests.bench.tables import print_table
 
@@ -23,40 +23,10 @@ ROUNDS = 3
 ROUND_S = 1.5
 INFLIGHT = 64
 IDLE = 500
-NAMES = {"passed": "www.passed.example", "banned": "chat.banned.example"}
-SERVER, CLIENTS, GATEWAY = "198.51.100.10", "192.0.2.8", "192.0.2.1"
+GATEWAY = "192.0.2.1"
 COLUMNS = ("passed/s", "CPU µs", "p99 ms", "banned/s", "CPU µs", "blocked", "MB/s", "MB", "MB/1,000 idle")
 _PORT, _DNS = 5081, 53
-_SOURCE = Path(__file__).with_name("connections.c")
 
-LIST = """\
-service: chat
-ban: bench
-title: {en: Chat, fr: Clavardage}
-vendor: Example
-version: 2026.11.1
-sources: {B: bench}
-rules:
-  - {suffix: banned.example, part: all, evidence: app, confidence: single, source: B, seen: 2026}
-"""
-HAPROXY = f"""\
-global
-  nbthread 1
-  maxconn 8000
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 10m
-  timeout server 10m
-frontend tls
-  bind 0.0.0.0:{_PORT}
-  tcp-request inspect-delay 5s
-  tcp-request content reject if {{ req.ssl_hello_type 1 }} {{ req.ssl_sni -m end -i .banned.example }}
-  tcp-request content accept if {{ req.ssl_hello_type 1 }}
-  default_backend server
-backend server
-  server server {SERVER}:443
-"""
 REDIRECT = f"""\
 table ip bench
 delete table ip bench
@@ -97,10 +67,10 @@ class Bench:
         self.folder = folder
         self.phone, self.gateway, self.internet = (f"bench{os.getpid()}-{each}" for each in ("phone", "gw", "net"))
         self.program = folder / "connections"
-        subprocess.run(["gcc", "-O2", "-o", self.program, _SOURCE], check=True)
+        subprocess.run(["gcc", "-O2", "-o", self.program, SOURCE], check=True)
         self.hellos = {kind: folder / kind for kind in NAMES}
         for kind, name in NAMES.items():
-            self.hellos[kind].write_bytes(_hello(name))
+            self.hellos[kind].write_bytes(client_hello(name))
 
     def inside(self, host: str, *words: str) -> list[str]:
         return ["ip", "netns", "exec", host, *words]
@@ -228,7 +198,7 @@ def _haproxy(bench: Bench, own: ExitStack) -> Box | None:
         print("HAProxy: not installed, left out")
         return None
     config = bench.folder / "haproxy.cfg"
-    config.write_text(HAPROXY)
+    config.write_text(haproxy(f"0.0.0.0:{_PORT}"))
     process = _start(bench, own, [path, "-db", "-f", str(config)], "haproxy")
     _nft(bench, own, REDIRECT)
     time.sleep(1.0)
@@ -348,14 +318,6 @@ def _listens(bench: Bench) -> bool:
         bench.inside(bench.gateway, "cat", "/proc/net/tcp"), capture_output=True, text=True, check=True
     )
     return any(f":{_PORT:04X} " in line and line.split()[3] == "0A" for line in listed.stdout.splitlines())
-
-
-def _hello(name: str) -> bytes:
-    """What OpenSSL's client sends first."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    with suppress(ssl.SSLWantReadError):
-        ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    return outgoing.read()
 
 
 def _ip(*words: str) -> None:

@@ -6,17 +6,17 @@ clients and the server have the other. Everything happens in a network namespace
 
 import json
 import os
-import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from tests.bench.connections import CLIENTS, LIST, NAMES, SERVER, SOURCE, client_hello, haproxy
 from tests.bench.process import MEASURED, OTHER, Running, enforcer, find, free_port, pinned, started
 from tests.bench.tables import print_table
 
@@ -24,23 +24,10 @@ ROUNDS = 3
 ROUND_S = 1.0
 INFLIGHT = 64
 IDLE = 500
-SERVER, CLIENTS = "198.51.100.10", "192.0.2.8"
-NAMES = {"passed": "www.passed.example", "banned": "chat.banned.example"}
 REFERENCE = "mitmdump"
 COLUMNS = ("passed/s", "CPU µs", "p99 ms", "times", "banned/s", "CPU µs", "times", "blocked", "MB/s", "MB/1,000 idle")
 _INSIDE = "ENFORCER_BENCH_INSIDE"
-_SOURCE = Path(__file__).with_name("connections.c")
 
-LIST = """\
-service: chat
-ban: bench
-title: {en: Chat, fr: Clavardage}
-vendor: Example
-version: 2026.11.1
-sources: {B: bench}
-rules:
-  - {suffix: banned.example, part: all, evidence: app, confidence: single, source: B, seen: 2026}
-"""
 ADDON = """\
 kill = set()
 
@@ -55,24 +42,6 @@ def server_connect(data):
     if data.client.id in kill:
         kill.discard(data.client.id)
         data.server.error = "banned"
-"""
-HAPROXY = """\
-global
-  nbthread 1
-  maxconn 8000
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 10m
-  timeout server 10m
-frontend tls
-  bind 127.0.0.1:{port}
-  tcp-request inspect-delay 5s
-  tcp-request content reject if {{ req.ssl_hello_type 1 }} {{ req.ssl_sni -m end -i .banned.example }}
-  tcp-request content accept if {{ req.ssl_hello_type 1 }}
-  default_backend server
-backend server
-  server server {server}:443
 """
 SQUID = """\
 https_port 127.0.0.1:{port} intercept ssl-bump tls-cert={folder}/ca.pem tls-key={folder}/ca.key
@@ -133,7 +102,7 @@ def _measured() -> None:
     with TemporaryDirectory(prefix="enforcer-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         program = folder / "connections"
-        subprocess.run(["gcc", "-O2", "-o", program, _SOURCE], check=True)
+        subprocess.run(["gcc", "-O2", "-o", program, SOURCE], check=True)
         hellos = {kind: _hello(folder / kind, host) for kind, host in NAMES.items()}
         server = stack.enter_context(started([str(program), "serve", SERVER, "443"], folder / "server", OTHER))
         _wait(lambda: "ready" in server.output.read_text(), "the server")
@@ -146,7 +115,7 @@ def _measured() -> None:
             _hold(peer, program, hellos["passed"])
     print(
         f"The middle of {ROUNDS} rounds of {ROUND_S:g} s, {INFLIGHT} connections at once, ClientHello of "
-        f"{len(_octets(NAMES['passed']))} octets, 1,200 octets back, no cryptography; proxies on core {MEASURED}, "
+        f"{len(client_hello(NAMES['passed']))} octets, 1,200 octets back, no cryptography; proxies on core {MEASURED}, "
         f"clients and server on core {OTHER}; times: connections for each second of CPU, {REFERENCE} is 1"
     )
     reference = next((peer for peer in running if peer.name == REFERENCE), None)
@@ -232,7 +201,7 @@ def _start(folder: Path, stack: ExitStack) -> Iterator[Peer]:
 
 
 def _haproxy(folder: Path, path: str, port: int) -> list[str]:
-    (folder / "haproxy.cfg").write_text(HAPROXY.format(port=port, server=SERVER))
+    (folder / "haproxy.cfg").write_text(haproxy(f"127.0.0.1:{port}"))
     return [path, "-db", "-f", str(folder / "haproxy.cfg")]
 
 
@@ -339,15 +308,8 @@ def _run(program: Path, what: str, hello: Path, *more: str) -> list[float]:
     return [float(number) for number in done.stdout.split()]
 
 
-def _octets(name: str) -> bytes:
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    with suppress(ssl.SSLWantReadError):
-        ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    return outgoing.read()
-
-
 def _hello(path: Path, name: str) -> Path:
-    path.write_bytes(_octets(name))
+    path.write_bytes(client_hello(name))
     return path
 
 

@@ -1,7 +1,7 @@
 """Any octets as the beginning of a connection: they are seen or ask for more, and only Malformed comes out of readers.
 
-Run as a program, this fuzzes with atheris: `python -m tests.fuzz.test_flow stream|datagram|initial`, and libFuzzer's
-options behind it.
+Run as a program, this fuzzes with atheris: `python -m tests.fuzz.test_flow stream|requests|datagram|initial`, and
+libFuzzer's options behind it.
 """
 
 import importlib
@@ -134,6 +134,11 @@ def changed(wire: bytes, data: st.DataObject) -> bytes:
 if __name__ == "__main__":
     atheris = importlib.import_module("atheris")  # not for every Python, so not among the tools of the tests
     atheris.instrument_all()
-    targets = {"stream": fuzz_stream, "datagram": fuzz_datagram, "initial": fuzz_initial}
+    targets = {
+        "stream": fuzz_stream,
+        "requests": fuzz_requests,
+        "datagram": fuzz_datagram,
+        "initial": fuzz_initial,
+    }
     atheris.Setup([sys.argv[0], *sys.argv[2:]], targets[sys.argv[1]])
     atheris.Fuzz()
