@@ -6,20 +6,23 @@ for idleness: whoever says nothing for too long is found once in a while.
 """
 
 import asyncio
+import itertools
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Literal, Protocol
 
-from mitmproxy.connection import Client
+from mitmproxy.connection import Client, ConnectionState
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.mode_specs import ProxyMode
-from mitmproxy.proxy.server import TimeoutWatchdog
+from mitmproxy.proxy.server import ConnectionIO, TimeoutWatchdog
 from mitmproxy.proxy.server_hooks import (
     ServerConnectedHook,
     ServerConnectErrorHook,
@@ -33,6 +36,9 @@ from enforcer.proxy.layers import Shut, where
 _NOBODY_ASKS = (ServerConnectedHook, ServerConnectErrorHook, ServerDisconnectedHook)
 
 type Top = Callable[[Context], layer.Layer]
+
+_AT_ONCE = 5  # connections that one client's connection may be opening to one server
+_numbers = itertools.count()
 
 _log = logging.getLogger(__name__)
 
@@ -101,9 +107,24 @@ class Handler(ProxyConnectionHandler):
         options: Settled,
         mode: ProxyMode,
     ) -> None:
-        super().__init__(master, *streams, options, mode)  # type: ignore[no-untyped-call]
-        self._asked, self._top = asked, top
+        # Not the parents': they make a layer that is never asked, a name for a log that is never written, and ids out
+        # of the randomness of the system.
+        reader, writer = streams
+        self.master, self._asked, self._top = master, asked, top
+        self.client = Client(
+            id=f"{next(_numbers)}",
+            peername=writer.get_extra_info("peername"),
+            sockname=writer.get_extra_info("sockname"),
+            timestamp_start=0.0,
+            proxy_mode=mode,
+            state=ConnectionState.OPEN,
+        )
+        self.context = Context(self.client, options)
+        self.transports = {self.client: ConnectionIO(reader=reader, writer=writer)}
+        self.max_conns = defaultdict(partial(asyncio.Semaphore, _AT_ONCE))
+        self.wakeup_timer = set()
         self.timeout_watchdog = Idle()
+        self._server_event_lock, self._drain_lock = asyncio.Lock(), asyncio.Lock()
 
     async def handle_client(self) -> None:
         """Carry the connection from its start to its end, in the task that it was accepted in."""
@@ -135,12 +156,11 @@ class Handler(ProxyConnectionHandler):
             self.log("connection handler has crashed", logging.ERROR, exc_info=True)
 
     def _topmost(self) -> layer.Layer:
-        context = self.layer.context
         try:
-            return self._top(context)
+            return self._top(self.context)
         except Exception as error:  # noqa: BLE001 (whatever it is: the connection closes)
             _log.error("flow event=failed %s", where(error))
-            return Shut(context)
+            return Shut(self.context)
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """Ask our addon; of what it has no interest in, nobody; of everything else, whoever there is."""

@@ -102,7 +102,7 @@ class _Shared[M: mode_specs.ProxyMode](AsyncioServerInstance[M]):
         top = self.make_top_layer
         streams = reader, writer
         handler = Handler(listeners.layers, top, streams, master=ctx.master, options=listeners.settled, mode=self.mode)
-        context = handler.layer.context
+        context = handler.context
         if isinstance(self.mode, mode_specs.TransparentMode):
             destination = _destination(writer)
             if destination is None:

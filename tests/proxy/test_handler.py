@@ -62,7 +62,7 @@ def test_our_addon_is_asked_once_and_nobody_about_the_rest() -> None:
         for hook in (
             ServerConnectHook(data),
             ServerConnectedHook(data),
-            TlsClienthelloHook(ClientHelloData(handler.layer.context, None)),  # type: ignore[arg-type]
+            TlsClienthelloHook(ClientHelloData(handler.context, None)),  # type: ignore[arg-type]
         ):
             await handler.handle_hook(hook)
         assert asked.heard == ["server_connect", "tls_clienthello"]
