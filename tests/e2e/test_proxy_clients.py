@@ -7,9 +7,10 @@ import pytest
 
 from tests.e2e.lan import Service, total, wait_for
 from tests.e2e.net import GATEWAY, REDIRECT, SERVER, Net
-from tests.e2e.test_proxy import REGULAR, TRANSPARENT, made
+from tests.e2e.test_proxy import REGULAR, TRANSPARENT, curl, made
 from tests.tools import need
 
+SOCKS = 1080
 QUIC = """
 import asyncio, ssl, sys
 from aioquic.asyncio.client import connect
@@ -54,7 +55,8 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
 
 @pytest.fixture(scope="module")
 def gateway(net: Net, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    modes = [f"transparent@{TRANSPARENT}", f"regular@{GATEWAY}:{REGULAR}", "tun:enf0", f"dns@{GATEWAY}:5353"]
+    modes = [f"transparent@{TRANSPARENT}", f"regular@{GATEWAY}:{REGULAR}", f"socks5@{GATEWAY}:{SOCKS}"]
+    modes += ["tun:enf0", f"dns@{GATEWAY}:5353"]
     with made(net, tmp_path_factory.mktemp("gateway") / "service", **{"proxy.modes": modes}) as service:
         service.start()
         ip = need("ip")
@@ -113,6 +115,17 @@ def test_quic_is_carried_or_swallowed_by_its_name(net: Net, gateway: Service) ->
     assert (line["layer"], line["transport"], line["dest_ip"], line["device"]) == ("quic", "udp", SERVER, "phone")
     assert line["alpn"] == ["h3"]
     assert total(gateway.attempts(name="quic.blocked.test")) == 1
+
+
+def test_over_socks_the_name_that_is_asked_for_is_judged_with_what_is_said(net: Net, gateway: Service) -> None:
+    at = f"{GATEWAY}:{SOCKS}"
+    assert "GET " in curl(net, "--socks5", at, "https://www.ok.test/over-socks")
+    assert "unrecognized name" in curl(net, "--socks5-hostname", at, "https://chat.blocked.test/")
+    hidden = ("--connect-to", "www.ok.test:443:socks.blocked.test:443", "https://www.ok.test/")
+    assert "unrecognized name" in curl(net, "--socks5-hostname", at, *hidden)
+    curl(net, "--socks5-hostname", at, "telnet://silent.blocked.test:25")
+    for name, layer in (("chat", "tls"), ("socks", "tls"), ("silent", "ip")):
+        assert total(gateway.recorded(1, name=f"{name}.blocked.test", layer=layer)) == 1
 
 
 def test_questions_of_mode_dns_are_answered_by_policy(net: Net, gateway: Service) -> None:
