@@ -221,6 +221,9 @@ def test_questions_of_dns_are_judged_wherever_they_come_through(site: Site) -> N
     lost = ask("www.ok.test")
     assert lost.response is not None
     assert lost.response.response_code == response_codes.SERVFAIL
+    allowed.response = allowed.request.succeed([ResourceRecord.A("www.ok.test", IPv4Address(SERVER))])
+    made.dns_response(allowed)
+    assert (allowed.response.response_code, allowed.response.answers) == (response_codes.SERVFAIL, [])
 
 
 def test_dns_to_anybody_has_mitmproxys_layer_for_it(site: Site) -> None:
