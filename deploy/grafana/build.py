@@ -1,7 +1,7 @@
 """The dashboards, as code: `python deploy/grafana/build.py` writes each as the JSON file that Grafana reads.
 
-What they show is in panels.py; here is how that looks. The tests build them anew and compare, and ask every query of a
-real Prometheus that has scraped a loaded node.
+What each shows is in a file of its own beside this one; here is how that looks. The tests build them anew and compare,
+and ask every query of a real Prometheus that has scraped a loaded node.
 """
 
 import json
@@ -9,8 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from panels import DASHBOARDS, NODE, RATE, Dashboard, Panel
+from connections import CONNECTIONS
+from evidence import EVIDENCE
+from overview import OVERVIEW
+from panel import NODE, RATE, Dashboard, Panel
+from resolver import RESOLVER
 
+DASHBOARDS = (OVERVIEW, RESOLVER, CONNECTIONS, EVIDENCE)
 HERE = Path(__file__).parent / "dashboards"
 SCHEMA = 42  # the last of the classic dashboards
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}

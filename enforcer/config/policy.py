@@ -129,6 +129,13 @@ class Policy(Section):
         examples=["tbs-2023-10-30"],
     )
     notice: Notice = Field(Notice(), description="What users are told.")
+    max_shrink: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A reload that would take more than this share of its rules from a service is refused: a list that "
+        "was cut off looks like that. 1 lets any through.",
+    )
     exemptions: tuple[Exemption, ...] = Field((), description="Who may reach a banned service for a while.")
     monitored: tuple[Monitored, ...] = Field((), description="Who is observed for a while instead of blocked.")
 

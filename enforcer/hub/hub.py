@@ -300,7 +300,7 @@ class Hub:
         who = str(request.get("who") or "control socket")[:80]
         async with self._reloading:
             try:
-                loaded = await asyncio.to_thread(self._loader.load, self._clock())
+                loaded = await asyncio.to_thread(self._loader.load, self._clock(), self._loaded)
             except EnforcerError as error:
                 self._refused = str(error)
                 _log.warning("hub event=reload_refused")

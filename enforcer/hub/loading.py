@@ -11,7 +11,7 @@ from enforcer.config.describe import show
 from enforcer.config.model import Config
 from enforcer.devices.inventory import Inventory
 from enforcer.errors import EnforcerError, Mistakes
-from enforcer.hub.compiler import SELF_TEST, Compiled
+from enforcer.hub.compiler import SELF_TEST, SHRUNK, Compiled, shrunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,15 @@ class Loader:
         self._inputs = inputs
         self.results: Counter[str] = Counter()
 
-    def load(self, at: datetime) -> Loaded:
-        """Everything anew, from its files. Raises Mistakes or Unavailable."""
+    def load(self, at: datetime, before: Loaded | None = None) -> Loaded:
+        """Everything anew, from its files. before: what it would replace. Raises Mistakes or Unavailable."""
         inputs = self._inputs
         try:
             config = inputs.config()
             loaded = Loaded(config, inputs.inventory(config), inputs.policy(config, at), at)
+            lost = [] if before is None else [*shrunk(before.compiled, loaded.compiled, config.policy.max_shrink)]
+            if lost:
+                raise Mistakes(lost)
         except Mistakes as error:
             self.results[_refusal(error)] += 1
             raise
@@ -70,4 +73,6 @@ def _refusal(error: Mistakes) -> str:
     """What kept a policy from being loaded, as a label of its metric."""
     if any(each.what.startswith(SIGNATURE) for each in error.mistakes):
         return "bad_signature"
+    if any(each.what.startswith(SHRUNK) for each in error.mistakes):
+        return "shrunk"
     return "self_test_failed" if all(each.what.startswith(SELF_TEST) for each in error.mistakes) else "invalid"

@@ -35,7 +35,7 @@ ALIVE_MS = 10_000
 
 WINDOWS = {"1h": 3_600_000, "24h": 86_400_000}
 WORKER_KINDS = ("dns", "proxy", "gate", "gateway", "sinks", "console", "hub")
-LOAD_RESULTS = ("ok", "invalid", "bad_signature", "self_test_failed", "unreadable")
+LOAD_RESULTS = ("ok", "invalid", "bad_signature", "shrunk", "self_test_failed", "unreadable")
 EXEMPTION_STATES = ("active", "expired")
 DEVICE_STATES = ("inventory", "connected_24h", "silent")
 

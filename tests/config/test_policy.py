@@ -23,6 +23,7 @@ def test_what_need_not_be_written_has_these_defaults(configured: Configured, tmp
             "contact": None,
             "monitoring_notice_acknowledged": False,
         },
+        "max_shrink": 0.5,
         "exemptions": (),
         "monitored": (),
     }

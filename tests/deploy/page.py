@@ -25,11 +25,16 @@ def labels_of_metrics() -> Mapping[str, Set[str]]:
     """The labels of every series of a hub's metrics page, by its name; parts have theirs before they have a value."""
     found: dict[str, set[str]] = defaultdict(set)
     for metric in families():
-        for suffix in _SUFFIXES[metric.type]:
-            found[metric.name + suffix] |= set(getattr(metric, "_labelnames", ()))
+        for name in names_of(metric):
+            found[name] |= set(getattr(metric, "_labelnames", ()))
         for sample in metric.samples:
             found[sample.name] |= sample.labels.keys()
     return found
+
+
+def names_of(family: Metric) -> Set[str]:
+    """The names of a family's series."""
+    return {family.name + suffix for suffix in _SUFFIXES[family.type]}
 
 
 @cache
@@ -54,7 +59,7 @@ def _of_parts(folder: Path) -> list[Metric]:
     client = {"network": "127.0.0.1", "secret_file": str(folder / "secret")}
     radius = {"realm": "lab", "listen": f"127.0.0.1:{free_port()}", "clients": [client]}
     leases = {"realm": "lab", "format": "dnsmasq", "path": str(folder / "leases")}
-    bench = Bench(folder, {"radius": [radius], "leases": [leases]})
+    bench = Bench(folder, {"radius": [radius], "leases": [leases], "shared": "redis://127.0.0.1:1"})
     parts = parts_of(bench.means)
     found = [metric for part in parts for metric in part.metrics()]
     for part in reversed(parts):

@@ -10,7 +10,8 @@ from typing import TypedDict
 import pytest
 import yaml
 
-from tests.deploy.page import labels_of_metrics, see_that_prometheus_reads
+from tests.deploy.page import families, labels_of_metrics, names_of, see_that_prometheus_reads
+from tests.deploy.test_prometheus import RULES
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -88,6 +89,12 @@ def test_an_expression_asks_for_metrics_and_labels_that_there_are(expr: str) -> 
     grouped = ",".join(re.findall(r"(?:by|on|ignoring) \(([^)]*)\)", expr))
     asked = {label.strip() for label in grouped.split(",")} | set(re.findall(r"(\w+)(?:=~|!=|=)\"", expr))
     assert asked - {""} <= known
+
+
+def test_every_metric_is_in_a_panel_or_an_alert() -> None:
+    asked = "\n".join([*EXPRESSIONS, *(rule["expr"] for rule in RULES)])
+    named = set(re.findall(r"enforcer_\w+", asked))
+    assert [family.name for family in families() if not named & names_of(family)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

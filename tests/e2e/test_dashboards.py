@@ -17,6 +17,7 @@ from tests.certificates import Authority
 from tests.deploy.test_grafana import EXPRESSIONS
 from tests.deploy.test_prometheus import RECORDED
 from tests.e2e.lan import Service, free_port, question, wait_for
+from tests.e2e.test_identity import radius
 from tests.tools import need
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
@@ -82,7 +83,12 @@ def test_every_query_and_every_rule_returns_data(own: Service, tmp_path: Path) -
     own.change(
         **{"metrics.probe_s": 1, "attempts.sinks": [sink], "resolver.listeners": listeners, "realms": realms},
     )
+    (own.folder / "dnsmasq.leases").touch()
+    leases = {"realm": "office", "format": "dnsmasq", "path": "dnsmasq.leases"}
+    pgw = radius(own, "office")
+    own.change(**{"identity.leases": [leases], "identity.shared": f"redis://127.0.0.1:{free_port()}"})
     own.start()
+    assert pgw.tell("Start", "one", "127.0.0.21")
     load(own, 0.5)
     own.recorded(10)
     own.restarted("hub", own.kill("hub"))  # which counts devices at its start, and then each minute

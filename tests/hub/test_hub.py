@@ -63,6 +63,7 @@ class Site:
     port: int = field(default_factory=free_port)
     now_ms: int = NOON_MS
     policy: str = "ab" * 32
+    rules: int = 3
     wrong: EnforcerError | None = None
     inventory: Inventory = registry(("dev-1", "192.0.2.1")).inventory
     parts: Callable[[Means], Sequence[Part]] = lambda _: ()
@@ -78,7 +79,7 @@ class Site:
     def compile(self, config: Config, at: datetime) -> Compiled:
         if self.wrong is not None:
             raise self.wrong
-        return Compiled(self.policy, ("chat",), {("chat", "suffix"): 3})
+        return Compiled(self.policy, ("chat",), {("chat", "suffix"): self.rules})
 
     def hub(self) -> Hub:
         inputs = Inputs(lambda: load(self.folder / "enforcer.yaml"), lambda _: self.inventory, self.compile)
@@ -268,6 +269,22 @@ def test_a_list_that_nobody_answers_for_is_counted_by_itself(site: Site) -> None
             await site.ask(op="reload")
         assert 'enforcer_policy_loads_total{result="bad_signature"} 1.0' in await site.get("/metrics")
 
+    site.run(visit)
+
+
+def test_a_list_that_was_cut_off_is_refused_until_somebody_says_that_it_is_meant(site: Site) -> None:
+    async def visit(site: Site) -> None:
+        site.policy, site.rules = "cd" * 32, 499
+        with pytest.raises(EnforcerError, match=r"499 rules instead of 1000.*write policy\.max_shrink: 1"):
+            await site.ask(op="reload")
+        assert site.orders()["policy"] == "ab" * 32
+        assert 'enforcer_policy_loads_total{result="shrunk"} 1.0' in await site.get("/metrics")
+        path = site.folder / "enforcer.yaml"
+        path.write_text(path.read_text().replace("policy:\n", "policy:\n  max_shrink: 1\n"))
+        await site.ask(op="reload")
+        assert site.orders()["policy"] == "cd" * 32
+
+    site.rules = 1000
     site.run(visit)
 
 
