@@ -73,9 +73,17 @@ class Desk:
             for sample in family.samples
         ]
 
+    def sessions(self, device: str | None) -> Mapping[str, object]:
+        """What `enforcer devices sessions --json` prints, of one device or of all; `more` where not all are told."""
+        return self._ask({"op": "sessions"} | ({} if device is None else {"device": device}))
+
+    def silent(self, days: int) -> Mapping[str, object]:
+        """What `enforcer devices silent --json` prints: devices that no source has shown for so many days."""
+        return self._ask({"op": "silent", "days": days})
+
     def holdings(self, device: str) -> Sequence[Holding]:
         """Which addresses a device has now, and how that is known."""
-        found = self._ask({"op": "sessions", "device": device}).get("sessions")
+        found = self.sessions(device).get("sessions")
         return [_holding(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
     def mark(self, subject: Subject, service: str, state: Review, note: str, person: Person) -> None:

@@ -206,7 +206,9 @@ def make_lab(folder: Path, values: Mapping[str, object], entries: Sequence[Attem
         if name in {"reload", "pause", "resume"}:
             return {}
         if name == "sessions":
-            return {"sessions": SESSIONS if request["device"] in {"dev-1", "dev-5"} else []}
+            return {"sessions": SESSIONS if request.get("device", "dev-1") in {"dev-1", "dev-5"} else [], "more": False}
+        if name == "silent":
+            return {"silent": [{"device": "dev-7", "group": None, "last_ms": NOON_MS}], "sources": True}
         if name not in operations:
             raise EnforcerError(f'"{name}" is no operation')
 

@@ -144,6 +144,14 @@ def test_a_fault_of_ours_has_a_page_with_the_same_guards(lab: Lab) -> None:
         assert each.headers["cache-control"] == "no-store"
 
 
+def test_nothing_moves_for_whoever_wants_it_still(shared: TestClient) -> None:
+    css = shared.get("/static/console.css").text
+    still, _, rest = css.partition("@media (prefers-reduced-motion: no-preference) {")
+    moving = rest.partition("\n}")[0]
+    assert "animation" in moving
+    assert not re.search("animation|transition|scroll-behavior", still + rest[len(moving) :])
+
+
 def test_static_files_may_be_kept_and_pages_not(shared: TestClient) -> None:
     assert "cache-control" not in shared.get("/static/console.css").headers
     assert shared.get("/").headers["cache-control"] == "no-store"

@@ -136,3 +136,17 @@ def test_what_a_device_holds_is_read_with_what_is_missing() -> None:
     assert (session.addresses, session.group, session.since_ms) == (("10.20.0.5/32", "2001:db8::/64"), "field", 1)
     assert (lease.addresses, lease.group, lease.last_ms, lease.state) == ((), None, None, "stale")
     assert Desk(lambda _: {}, str).holdings("dev-1") == []
+
+
+def test_questions_about_devices_are_handed_on_as_the_commands_ask_them() -> None:
+    asked: list[Mapping[str, object]] = []
+
+    def ask(request: Mapping[str, object]) -> Mapping[str, object]:
+        asked.append(request)
+        return {}
+
+    desk = Desk(ask, str)
+    desk.sessions(None)
+    desk.sessions("dev-1")
+    desk.silent(7)
+    assert asked == [{"op": "sessions"}, {"op": "sessions", "device": "dev-1"}, {"op": "silent", "days": 7}]
