@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from enforcer.errors import Unavailable
-from enforcer.pageserver import Certificate, Only, page_server
+from enforcer.pageserver import CONNECTIONS, Certificate, Only, page_server
 from tests.certificates import Authority
 
 
@@ -73,6 +73,13 @@ def test_a_certificate_that_cannot_be_used_stops_the_start(tmp_path: Path) -> No
 def test_old_tls_is_not_spoken(tmp_path: Path) -> None:
     pair = Authority(tmp_path).pair("one")
     assert Certificate(pair.certificate, pair.key).context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_what_a_client_says_of_its_address_is_not_believed() -> None:
+    """Else anybody could say that they are this machine, or somebody new at each try of a password."""
+    config = page_server(APP).config
+    assert not config.proxy_headers
+    assert config.limit_concurrency == CONNECTIONS
 
 
 def test_signals_are_for_whoever_runs_the_loop() -> None:

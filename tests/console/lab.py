@@ -168,9 +168,11 @@ def settings(**console: object) -> dict[str, object]:
     return {**CONFIG, "console": everything}
 
 
-def make_lab(folder: Path, values: Mapping[str, object], entries: Sequence[Attempt | Event] = ENTRIES) -> Lab:
-    """A console in a folder."""
-    (folder / "chat.yaml").write_text(LIST)
+def make_lab(
+    folder: Path, values: Mapping[str, object], entries: Sequence[Attempt | Event] = ENTRIES, text: str = LIST
+) -> Lab:
+    """A console in a folder. text: of the list in force."""
+    (folder / "chat.yaml").write_text(text)
     (folder / "devices.csv").write_text("id,group,addresses\ndev-1,field,10.20.0.5\n")
     (folder / "enforcer.yaml").write_text(json.dumps(values))
     config = load(folder / "enforcer.yaml")

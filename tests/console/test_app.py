@@ -1,15 +1,25 @@
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from enforcer.attempts.attempt import Event
 from enforcer.config.model import Config
 from enforcer.config.pages import Console
+from enforcer.console.access import FORM
 from enforcer.console.app import hosts_of
+from enforcer.console.desk import Desk
 from enforcer.console.guard import HEADERS
-from tests.console.lab import HOST, Lab, attempt
+from tests.cli.site import LIST
+from tests.console.conftest import Open
+from tests.console.lab import HOST, SESSIONS, STATUS, Lab, attempt, make_lab, settings
+from tests.console.signing import token_of
+from tests.records import NOON_MS
 
 PAGES = (
     "/",
@@ -110,6 +120,116 @@ def test_what_comes_from_devices_and_people_is_text_on_every_page(lab: Lab) -> N
         assert "<img" not in client.get("/attempts", params={"since": EVIL}).text
         assert "<img" not in client.get("/policy", params={"target": EVIL}).text
         assert "<img" not in client.get("/policy/lists/chat", params={"find": EVIL}).text
+
+
+def test_what_lists_and_the_operator_and_the_hub_say_is_text_too(tmp_path: Path) -> None:
+    """Every field that a page shows and that somebody has written: all of them hold an attack."""
+    evil = json.dumps(EVIL)
+    text = LIST.replace("{en: Chat, fr: Clavardage}", f"{{en: {evil}, fr: {evil}}}")
+    for harmless in ("Example Ltd.", '"our own capture"', '"the department\'s own mail"'):
+        assert harmless in text
+        text = text.replace(harmless, evil)
+    values = settings()
+    exemption = {"device": "dev-1", "services": ["chat"], "until": "2027-03-31", "reason": EVIL, "approved_by": EVIL}
+    values["policy"] = {"lists": ["chat.yaml"], "ban": EVIL, "exemptions": [exemption]}
+    visit = Event("visit", NOON_MS, "gw-1", {"what": "sign_in_refused", "who": EVIL, "via": "password", "from": EVIL})
+    mark = {"device": "dev-1", "realm": None, "client_ip": None, "service": "chat", "state": "open"}
+    marked = Event("mark", NOON_MS, "gw-1", {**mark, "note": EVIL, "who": EVIL})
+    other = Event(EVIL[:40], NOON_MS, "gw-1", {EVIL: EVIL})
+    lab = make_lab(tmp_path, values, (attempt(1), visit, marked, other), text)
+    session = {**SESSIONS[0], "group": EVIL, "addresses": [EVIL], "source": EVIL, "state": EVIL, "realm": EVIL}
+    status = {**STATUS, "problems": [EVIL], "processes": {EVIL: {"up": True}}, "spool": {EVIL: {"bytes": 1}}}
+    told: dict[str, dict[str, object]] = {"status": status, "sessions": {"sessions": [session]}}
+    label = EVIL.replace('"', '\\"')
+    metrics = f'# TYPE enforcer_sink_lag_seconds gauge\nenforcer_sink_lag_seconds{{sink="{label}"}} 1\n'
+    desk = Desk(lambda request: told[str(request["op"])], lambda: metrics)
+    lab.app.state.site = replace(lab.site, desk=desk)
+    record = re.search(r'href="(/attempts/[0-9A-Z]{26})"', lab.client().get("/attempts?since=all").text)
+    assert record is not None
+    seen = 0
+    for path in (*PAGES, record[1]):
+        answer = lab.client().get(path)
+        assert (path, answer.status_code) in {(path, 200), (path, 404)}
+        assert "<script>alert" not in answer.text
+        assert "<img" not in answer.text
+        seen += answer.text.count("&lt;img src=x")
+    assert seen > 30
+    lab.writer.close()
+    lab.log.close()
+
+
+def addresses(lab: Lab, method: str) -> list[str]:
+    """Every address that takes a method, filled with what there is."""
+    there = {"device": "dev-1", "service": "chat", "realm": "lab", "client_ip": "192.0.2.1", "name": "chat", "id": "x"}
+    return [
+        route.path.format(**there)
+        for route in lab.app.routes
+        if isinstance(route, Route) and method in (route.methods or ())
+    ]
+
+
+def test_nobody_is_told_anything_before_signing_in(opened: Open) -> None:
+    """Every address there is, also those of tomorrow; but for the way in, the process's health and static files."""
+    lab = opened(auth="local")
+    client = lab.client()
+    for path in addresses(lab, "GET"):
+        answer = client.get(path)
+        if path in {"/healthz", "/sign-in", "/api/v1/openapi.json"}:
+            assert answer.status_code == 200
+        elif path.startswith("/api/") or path == "/live/stream":
+            assert answer.status_code == 401, path
+        else:
+            assert answer.status_code == 303, path
+            assert answer.headers["location"].startswith("/sign-in"), path
+    for path in addresses(lab, "POST"):
+        form = {"token": token_of(client.get("/sign-in").text), "format": "csv", "state": "closed", "note": "x"}
+        answer = client.post(path, data=form) if not path.startswith("/api/") else client.post(path, json={})
+        assert answer.status_code in {401, 303, 403}, path
+    assert [(each["op"], each["what"]) for each in lab.asked] == [("visit", "sign_in_refused")]
+
+
+def test_no_form_of_another_site_does_anything(opened: Open) -> None:
+    lab = opened()
+    client = lab.client()
+    token = token_of(client.get("/attempts").text)
+    form = {"format": "csv", "state": "closed", "note": "x", "realm": "lab", "minutes": "5", "reason": "x"}
+    for path in addresses(lab, "POST"):
+        if path.startswith("/api/"):  # which takes JSON alone: see test_api
+            continue
+        for data, headers in (
+            (form, {}),
+            ({**form, "token": "0" * 64}, {}),
+            ({**form, "token": token}, {"sec-fetch-site": "cross-site"}),
+            ({**form, "token": token}, {"sec-fetch-site": "same-site"}),
+        ):
+            answer = client.post(path, data=data, headers=headers)
+            assert answer.status_code == (404 if path == "/sign-in" else 403), (path, headers)
+    assert lab.asked == []
+
+
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [
+        ("viewer", set()),
+        ("reviewer", {"export", "chat"}),
+        ("operator", {"reload", "pause", "resume"}),
+        ("auditor", {"export", "journal"}),
+    ],
+)
+def test_a_role_does_what_it_is_for_and_nothing_else(opened: Open, role: str, may: set[str]) -> None:
+    """By the last word of the address, `chat` being the incidents'; the journal's export is for auditors alone."""
+    lab = opened(open_roles=[role])
+    client = lab.client()
+    client.get("/")
+    token = lab.site.access.forms.token(client.cookies[FORM])
+    form = {"format": "csv", "state": "closed", "note": "x", "realm": "lab", "minutes": "5", "reason": "x"}
+    for path in addresses(lab, "POST"):
+        word = path.rpartition("/")[2]
+        if path.startswith(("/api/", "/sign-")):
+            continue
+        allowed = word in may and (path != "/journal/export" or "journal" in may)
+        answer = client.post(path, data={**form, "token": token})
+        assert (answer.status_code != 403) == allowed, path
 
 
 def _token(html: str) -> str:

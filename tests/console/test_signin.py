@@ -107,6 +107,24 @@ def test_signing_out_ends_the_session_whatever_the_browser_keeps(lab: Lab) -> No
     assert lab.events("visit")[-1]["what"] == "sign_out"
 
 
+def test_a_session_that_was_planted_opens_nothing_before_or_after(lab: Lab) -> None:
+    """Session fixation: whoever knows a cookie's value before its bearer signs in must not be in afterwards."""
+    planted = "0" * 43
+    client = lab.client()
+    client.cookies.set(SESSION, planted, domain="127.0.0.1")
+    assert client.get("/").status_code == 303
+    given = sign_in(client).headers.get_list("set-cookie")
+    assert not any(planted in cookie for cookie in given)
+    stranger = lab.client()
+    stranger.cookies.set(SESSION, planted, domain="127.0.0.1")
+    assert stranger.get("/").status_code == 303
+    first = next(each for each in given if each.startswith(f"{SESSION}="))
+    again = next(
+        each for each in sign_in(lab.client()).headers.get_list("set-cookie") if each.startswith(f"{SESSION}=")
+    )
+    assert first.partition(";")[0] != again.partition(";")[0]
+
+
 def test_a_session_ends_when_nobody_comes_for_a_while(lab: Lab) -> None:
     client = lab.client()
     sign_in(client)
