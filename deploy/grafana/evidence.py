@@ -211,7 +211,7 @@ EVIDENCE = Dashboard(
             ),
             stat(
                 "Sessions shared over Redis",
-                "Whether the Redis through which gateways tell each other of sessions answers. Empty where none is set.",
+                "Whether the Redis through which gateways tell each other of sessions answers. Empty without one.",
                 "none",
                 {"{{instance}}": f"min by (instance) (enforcer_identity_shared_up{{{NODE}}})"},
                 words={"1": "answers", "0": "away"},

@@ -11,6 +11,7 @@ import click
 
 from enforcer import __version__
 from enforcer.errors import EnforcerError, Mistakes
+from enforcer.hub.revision import revision
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -114,6 +115,8 @@ def main() -> None:
 def version(as_json: bool) -> None:
     """Print the version.
 
+    With --json also a short hash of the program's own files: the revision of `enforcer_build_info`.
+
     Example: enforcer version
     """
-    click.echo(json.dumps({"version": __version__}) if as_json else __version__)
+    click.echo(json.dumps({"version": __version__, "revision": revision()}) if as_json else __version__)

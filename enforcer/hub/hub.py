@@ -33,6 +33,7 @@ from enforcer.hub.loading import Inputs, Loader
 from enforcer.hub.lock import hub_lock
 from enforcer.hub.metrics import Snapshot, alive, metrics_app
 from enforcer.hub.recorder import BATCH, Recorder
+from enforcer.hub.revision import revision
 from enforcer.notify import notify
 from enforcer.pageserver import Only, page_server
 from enforcer.part import Means, Part
@@ -120,6 +121,7 @@ class Hub:
         named = self._loaded.config.policy.notice.monitoring_notice_acknowledged
         return Snapshot(
             version=__version__,
+            revision=revision(),
             now_ms=now_ms,
             policy=policy_facts(self._loaded, self._force.orders.pauses, now),
             loads=self._loader.results,

@@ -65,6 +65,7 @@ class Snapshot:
     """
 
     version: str
+    revision: str
     now_ms: int
     policy: PolicyFacts | None
     loads: Mapping[str, int]
@@ -98,7 +99,8 @@ class Page(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every family, in the order of the reference."""
         now = self._snapshot()
-        yield _info("build", "Version of Enforcer and of Python", version=now.version, python=platform.python_version())
+        build = {"version": now.version, "revision": now.revision, "python": platform.python_version()}
+        yield _info("build", "Version of Enforcer, short hash of its files, version of Python", **build)
         yield from _policy(now)
         for family in LAYOUT:
             if not family.name.startswith("worker_"):

@@ -1,5 +1,6 @@
 """Which configuration is meant, and what every command has: help, an example, errors without a traceback."""
 
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import enforcer
 from enforcer.cli import main
 from enforcer.cli.context import compiled, find_config, lists_of, load_config, look_into, make_demo, policy_of
 from enforcer.errors import EnforcerError, Mistake, Mistakes, Unavailable
+from enforcer.hub.revision import revision
 from enforcer.policy.compiled import PolicySettings
 from enforcer.processes.policy import settings_of
 from tests.cli.site import CONFIG, Run, write_config
@@ -82,7 +84,7 @@ def test_help_is_there_without_loading_what_commands_need() -> None:
 
 def test_the_version_is_printed(run: Run) -> None:
     assert run("version").stdout == f"{enforcer.__version__}\n"
-    assert run("version", "--json").stdout == f'{{"version": "{enforcer.__version__}"}}\n'
+    assert json.loads(run("version", "--json").stdout) == {"version": enforcer.__version__, "revision": revision()}
 
 
 def test_a_command_that_there_is_not_is_wrong_use(run: Run) -> None:

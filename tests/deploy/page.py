@@ -75,6 +75,7 @@ def _snapshot(folder: Path) -> Snapshot:
     assert words is not None
     return Snapshot(
         version="1",
+        revision="0",
         now_ms=0,
         policy=PolicyFacts(
             "ban", "0123", "enforce", 0, ("chat",), {("chat", "suffix"): 1}, {("chat", "active"): 1}, {"lab": False}

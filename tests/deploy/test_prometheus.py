@@ -101,8 +101,8 @@ def test_the_reference_has_every_metric_as_the_page_has_it() -> None:
 
 LABELS = {
     *("action", "ban", "device", "family", "kept", "kind", "layer", "le", "listener", "mode", "other", "outcome"),
-    *("python", "qtype", "realm", "reason", "result", "ruleset", "service", "sink", "source", "state", "transport"),
-    *("upstream", "verdict", "version", "what", "window", "worker"),
+    *("python", "qtype", "realm", "reason", "result", "revision", "ruleset", "service", "sink", "source", "state"),
+    *("transport", "upstream", "verdict", "version", "what", "window", "worker"),
 }
 """Closed sets all of them: enumerations, names that the configuration gives, and the top devices of one gauge."""
 

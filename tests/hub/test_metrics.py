@@ -15,6 +15,7 @@ from tests.tools import need
 
 IDLE = Snapshot(
     version="0.1.0",
+    revision="0123456789ab",
     now_ms=NOON_MS,
     policy=None,
     loads={},
