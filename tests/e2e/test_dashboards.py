@@ -17,7 +17,7 @@ from tests.certificates import Authority
 from tests.deploy.test_grafana import EXPRESSIONS
 from tests.deploy.test_prometheus import RECORDED
 from tests.e2e.lan import Service, free_port, question, wait_for
-from tests.e2e.test_identity import radius
+from tests.e2e.test_identity import SECRET, Pgw
 from tests.tools import need
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
@@ -71,6 +71,19 @@ def load(service: Service, seconds: float) -> None:
     service.dig("www.test", "+tcp")
 
 
+def identity(folder: Path) -> dict[str, object]:
+    """Every kind of source that has metrics of its own; the Redis is away, which is a figure too."""
+    (folder / "radius.secret").write_text(SECRET)
+    (folder / "dnsmasq.leases").touch()
+    client = {"network": "127.0.0.1", "secret_file": "radius.secret"}
+    return {
+        "radius": [{"realm": "office", "listen": f"127.0.0.1:{free_port()}", "clients": [client]}],
+        "leases": [{"realm": "office", "format": "dnsmasq", "path": "dnsmasq.leases"}],
+        "shared": f"redis://127.0.0.1:{free_port()}",
+        "wait_s": 0,
+    }
+
+
 @pytest.mark.timeout(120)
 def test_every_query_and_every_rule_returns_data(own: Service, tmp_path: Path) -> None:
     folder = tmp_path / "prometheus"
@@ -83,13 +96,12 @@ def test_every_query_and_every_rule_returns_data(own: Service, tmp_path: Path) -
     own.change(
         **{"metrics.probe_s": 1, "attempts.sinks": [sink], "resolver.listeners": listeners, "realms": realms},
     )
-    (own.folder / "dnsmasq.leases").touch()
-    leases = {"realm": "office", "format": "dnsmasq", "path": "dnsmasq.leases"}
-    pgw = radius(own, "office")
-    own.change(**{"identity.leases": [leases], "identity.shared": f"redis://127.0.0.1:{free_port()}"})
+    own.change(**{f"identity.{key}": value for key, value in identity(own.folder).items()})
     own.start()
-    assert pgw.tell("Start", "one", "127.0.0.21")
-    load(own, 0.5)
+    port = own.config["identity"]["radius"][0]["listen"].rpartition(":")[2]
+    assert Pgw(int(port)).tell("Start", "foreign", "127.0.0.21")
+    for number in range(10):
+        own.send(question(f"load{number % 3}.blocked.test", number=number))
     own.recorded(10)
     own.restarted("hub", own.kill("hub"))  # which counts devices at its start, and then each minute
     with prometheus(folder, own.metrics_port) as url:
