@@ -55,3 +55,17 @@ def test_why_nothing_was_loaded_is_counted(config: Config, wrong: EnforcerError,
     with pytest.raises(type(wrong)):
         made.load(moment(NOON_MS))
     assert made.results == {result: 1}
+
+
+def test_what_takes_most_of_a_services_rules_away_is_refused_beside_what_it_would_replace(config: Config) -> None:
+    sizes = iter((100, 40, 40))
+
+    def policy(_: Config, at: datetime) -> Compiled:
+        return Compiled("ab" * 32, ("chat",), {("chat", "suffix"): next(sizes)})
+
+    made = Loader(Inputs(lambda: config, lambda _: Inventory(), policy))
+    before = made.load(moment(NOON_MS))
+    with pytest.raises(Mistakes, match="40 rules instead of 100"):
+        made.load(moment(NOON_MS), before)
+    assert made.load(moment(NOON_MS)).compiled.rules == {("chat", "suffix"): 40}
+    assert made.results == {"ok": 2, "shrunk": 1}
