@@ -9,7 +9,8 @@ from pathlib import Path
 from enforcer.attempts.block import Block, Recorded, Response, encode_block, with_client
 from enforcer.attempts.keys import published
 from enforcer.attempts.log import read
-from enforcer.attempts.verify import Report, verify_log
+from enforcer.attempts.report import Report
+from enforcer.attempts.verify import verify_log
 from enforcer.devices.device import Binding, Device, Source
 from enforcer.devices.inventory import Inventory
 from enforcer.devices.registry import Registry

@@ -8,8 +8,6 @@ two of a day's lines.
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +18,7 @@ from enforcer.attempts.checkpoint import PublicKeys, is_signed
 from enforcer.attempts.log import CHECKPOINT, days
 from enforcer.attempts.merkle import Tree, leaf_hash
 from enforcer.attempts.purged import Purged, purged_days, read_purged
+from enforcer.attempts.report import Damage, Kind, Report
 from enforcer.errors import Corrupt
 
 LINE_MAX = 1 << 20
@@ -29,63 +28,6 @@ _EVENT = b'{"v":1,"type":"event",'
 _SEQ = re.compile(rb'"seq":(\d+),')
 _SEQ_WITHIN = 120  # octets of a line: before its number are only type and id
 _STEP = 4096  # lines between two calls of `progress`
-
-
-class Kind(StrEnum):
-    """What was done to a log."""
-
-    FLIPPED = "flipped"
-    DROPPED = "dropped"
-    SWAPPED = "swapped"
-    TRUNCATED = "truncated"
-    APPENDED = "appended"
-    MISSING_FILE = "missing file"
-    BAD_SIGNATURE = "bad signature"
-    GAP = "gap"
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """The first thing that is wrong. seq: the number of the first line that is not as it was written, or not there."""
-
-    kind: Kind
-    file: str
-    seq: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: number {self.seq}: {self.kind}: {self.what}"
-
-
-@dataclass(slots=True)
-class Report:
-    """What was checked, up to the first damage.
-
-    first, seq: the numbers of the first and the last line that were checked; hash: the chain's after the last.
-    purged: days of which only the signed proof is left. signed: the number of the last line that a good signature
-    covers; 0 without any. declared: the log's own events that say what it lacks, by name; lost: attempts that these
-    count. keys: the names of the keys that signed. witnessed: checkpoints that were kept elsewhere. damage: None when
-    all is whole.
-    """
-
-    files: int = 0
-    lines: int = 0
-    first: int = 0
-    seq: int = 0
-    hash: str = GENESIS.hex()
-    purged: tuple[str, ...] = ()
-    checkpoints: int = 0
-    signed: int = 0
-    keys: tuple[str, ...] = ()
-    declared: dict[str, int] = field(default_factory=dict)
-    lost: int = 0
-    witnessed: int = 0
-    damage: Damage | None = None
-
-    @property
-    def unsigned(self) -> int:
-        """Lines behind the last good signature: whoever holds the disk could have written these anew."""
-        return self.seq - self.signed if self.signed else self.lines
 
 
 class _Found(Exception):

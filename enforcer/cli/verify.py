@@ -11,7 +11,8 @@ import click
 from enforcer.attempts.checkpoint import PublicKeys, merged
 from enforcer.attempts.keys import published, read_key_file
 from enforcer.attempts.log import days
-from enforcer.attempts.verify import Report, verify_log
+from enforcer.attempts.report import Report
+from enforcer.attempts.verify import verify_log
 from enforcer.cli.context import config_option, json_option, look_into
 from enforcer.cli.output import print_json, say, some
 from enforcer.cli.times import moment_option

@@ -14,7 +14,8 @@ from enforcer.attempts.chain import GENESIS, link, seal, unseal
 from enforcer.attempts.checkpoint import Notary, read_public_keys
 from enforcer.attempts.log import DayLog
 from enforcer.attempts.purged import purge_statement, purged_path
-from enforcer.attempts.verify import LINE_MAX, Damage, Kind, Report, verify_log
+from enforcer.attempts.report import Damage, Kind, Report
+from enforcer.attempts.verify import LINE_MAX, verify_log
 from tests.records import NOON_MS, moment
 
 NOTARY = Notary.of("gw", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
