@@ -60,9 +60,12 @@ EVIDENCE = Dashboard(
             ),
             Panel(
                 "Spool",
-                "Bytes that wait for the hub, by worker.",
+                "Bytes that wait for the hub, by worker, and what all of them together may take.",
                 "bytes",
-                {"{{instance}} {{worker}}": f"sum by (instance, worker) (enforcer_spool_bytes{{{NODE}}})"},
+                {
+                    "{{instance}} {{worker}}": f"sum by (instance, worker) (enforcer_spool_bytes{{{NODE}}})",
+                    "{{instance}} at most": f"max by (instance) (enforcer_spool_capacity_bytes{{{NODE}}})",
+                },
             ),
             Panel(
                 "Age of the spool",

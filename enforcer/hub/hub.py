@@ -130,6 +130,7 @@ class Hub:
             restarts=restarts,
             up=up,
             spool=spool_figures(self._folders.spool, self._recorder.oldest(), now_ms),
+            spool_max=self._loaded.config.attempts.spool_max,
             attempts=attempts,
             newest={key: (attempt.id, attempt.time_ms) for key, attempt in self._recorder.last.items()},
             identified=identified,

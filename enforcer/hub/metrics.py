@@ -74,6 +74,7 @@ class Snapshot:
     restarts: Mapping[str, int]
     up: Mapping[str, int]
     spool: Mapping[str, tuple[int, float]]
+    spool_max: int
     attempts: Mapping[tuple[str, str, str], int]
     newest: Mapping[tuple[str, str, str], tuple[str, int]]
     identified: Mapping[str, int]
@@ -204,6 +205,7 @@ def _hub(now: Snapshot) -> Iterator[Metric]:
         ("worker",),
         {(worker,): size for worker, (size, _) in now.spool.items()},
     )
+    yield _gauge("spool_capacity_bytes", "Bytes that all spools together may take", (), {(): now.spool_max})
     yield _gauge(
         "spool_oldest_seconds",
         "Age in seconds of the oldest spool segment",

@@ -86,6 +86,7 @@ def _snapshot(folder: Path) -> Snapshot:
         restarts={},
         up={},
         spool={"dns-0": (1, 1.0)},
+        spool_max=2,
         attempts={},
         newest={},
         identified={},

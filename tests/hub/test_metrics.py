@@ -24,6 +24,7 @@ IDLE = Snapshot(
     restarts={},
     up={},
     spool={},
+    spool_max=2_000_000_000,
     attempts={},
     newest={},
     identified={},
@@ -152,6 +153,7 @@ def test_the_page_says_what_the_snapshot_says(tmp_path: Path) -> None:
     assert page['enforcer_device_attempts{device="other",service="chat"}'] == 31
     assert page['enforcer_devices{state="inventory"}'] == 3
     assert page['enforcer_spool_bytes{worker="dns-0"}'] == 4096
+    assert page["enforcer_spool_capacity_bytes"] == 2e9
     assert page['enforcer_spool_oldest_seconds{worker="dns-0"}'] == 1.5
     assert (page["enforcer_log_sequence"], page["enforcer_index_lag_records"]) == (99, 4)
     assert page['enforcer_worker_restarts_total{kind="dns"}'] == 3
