@@ -123,8 +123,8 @@ def test_over_socks_the_name_that_is_asked_for_is_judged_with_what_is_said(net: 
     assert "unrecognized name" in curl(net, "--socks5-hostname", at, "https://chat.blocked.test/")
     hidden = ("--connect-to", "www.ok.test:443:socks.blocked.test:443", "https://www.ok.test/")
     assert "unrecognized name" in curl(net, "--socks5-hostname", at, *hidden)
-    curl(net, "--socks5-hostname", at, "telnet://silent.blocked.test:25")
-    for name, layer in (("chat", "tls"), ("socks", "tls"), ("silent", "ip")):
+    curl(net, "--socks5-hostname", at, "gopher://raw.blocked.test:8080/1ping")
+    for name, layer in (("chat", "tls"), ("socks", "tls"), ("raw", "ip")):
         assert total(gateway.recorded(1, name=f"{name}.blocked.test", layer=layer)) == 1
 
 
