@@ -1,6 +1,8 @@
 """The process that remembers: it reads what workers spooled, finds the device, and writes the log.
 
-`recorder` is the way from the spool to the log, `resume` where a killed one stopped; `orders` tells the workers
-which policy (`compiler`) is in force; `control` is how commands ask; `metrics` is what Prometheus reads; `hub` runs
-them, alone with its data thanks to `lock`.
+A blocked attempt comes in a segment of the spool (`shelf`) as a counted row (`rows`), and becomes lines of the log
+(`planner`) in the rhythm of `recorder`; `resume` finds where a killed hub stopped, `indexer` follows the log. What a
+start or a reload reads (`loading`, `compiler`) is put in force (`force`) by the orders that workers follow (`orders`).
+`metrics` and `figures` tell how all of it is. `hub` runs it, alone with its data thanks to `lock`; all other files are
+parts, or belong to one.
 """

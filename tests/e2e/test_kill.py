@@ -21,7 +21,7 @@ from enforcer.hub.recorder import Recorder
 from tests.records import logged, moment, registry, spooled, whole
 
 AGGREGATE_S = 0.3
-LASTS_S = 12.0
+LASTS_S = 6.0
 ENTRIES = [
     spooled(ip, name) for ip in ("192.0.2.1", "192.0.2.2", "192.0.2.3") for name in ("a.chat.test", "b.chat.test")
 ]
