@@ -10,22 +10,27 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 SUPERVISOR = "ENFORCER_SUPERVISOR"
+WATCHDOG = "WATCHDOG=1"
 
 
 def notify(state: str) -> None:
-    """Tell whoever started this process, if it asked: `READY=1`, `STOPPING=1`, and while it lives `WATCHDOG=1`."""
+    """Tell whoever started this process, if it asked: `READY=1`, `STOPPING=1`, and while it lives `WATCHDOG=1`.
+
+    The last is left out where nobody reads it just now: a supervisor that hangs must not make its workers hang.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
+    flags = socket.MSG_DONTWAIT if state == WATCHDOG else 0
     with (
-        suppress(OSError),  # nobody listens any more; that must not stop anything
+        suppress(OSError),  # nobody listens any more, or reads; that must not stop anything
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
     ):
         if address.startswith("@"):
-            sock.sendto(state.encode(), "\0" + address[1:])
+            sock.sendto(state.encode(), flags, "\0" + address[1:])
         else:
             with short(Path(address)) as path:
-                sock.sendto(state.encode(), path)
+                sock.sendto(state.encode(), flags, path)
 
 
 def listen(path: Path) -> socket.socket:

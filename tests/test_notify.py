@@ -53,6 +53,16 @@ def heard(sock: socket.socket) -> list[bytes]:
 # Telling
 
 
+def test_a_supervisor_that_does_not_read_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with listen(tmp_path / "notify") as sock:
+        for _ in range(2000):  # the kernel holds a few hundred at most
+            notify("WATCHDOG=1")
+        assert set(heard(sock)) == {b"WATCHDOG=1"}
+        notify("READY=1")
+        assert heard(sock) == [b"READY=1"]
+
+
 def test_a_state_reaches_a_socket_with_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     with listen(tmp_path / "notify") as sock:

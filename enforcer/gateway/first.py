@@ -19,21 +19,18 @@ from enforcer.counters import CONNECTIONS, DROPS, VERDICTS, word
 from enforcer.decide.flow import UNKNOWN, Judged, Seen, Shows, judge_flow
 from enforcer.errors import Malformed
 from enforcer.gateway import marks
+from enforcer.gateway.endings import endings
 from enforcer.gateway.flows import Flows, Looked, Step
 from enforcer.gateway.nfqueue import Queued
-from enforcer.gateway.packets import ACK, FIN, PSH, RST, SYN, TCP, Packet, read_packet, segment
-from enforcer.gateway.plain import plain_hello
+from enforcer.gateway.packets import SYN, TCP, Packet, read_packet
 from enforcer.gateway.remembered import Remembered
+from enforcer.gateway.usual import Group
 from enforcer.policy.judge import Policy
 from enforcer.policy.rules import Kind, Mode, Port, Transport
 from enforcer.policy.verdict import Action, Client, Layer
 
-ALERT = bytes.fromhex("15030300020270")
-"""TLS record: a fatal alert, unrecognized_name (RFC 8446 §6.2): browsers give up at once, and say so."""
-
 _TALLY = {(layer, verdict): word("proxy_connections", layer, verdict) for layer in CONNECTIONS for verdict in VERDICTS}
 _ALLOWED_TLS = _TALLY["tls", "allowed"]
-_USUAL_MAX = 65_536
 _HELLO, _WHOLE = Seen(Layer.TLS, Shows.NAME), Looked(Step.REFUSE)
 _DROPPED = {reason: word("attempts_dropped", reason) for reason in DROPS}
 
@@ -55,20 +52,6 @@ class Moment:
     now_s: float
 
 
-class _Group:
-    """Clients that no verdict can tell apart, and what holds for all of them until the policy changes.
-
-    allowed: verdicts by name, address, port. refused: what to record, by the same and what else the record tells.
-    """
-
-    __slots__ = ("allowed", "client", "refused")
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.allowed: dict[tuple[bytes, bytes, int], int] = {}
-        self.refused: dict[tuple[bytes, bytes | None, bool, bytes, int], Block] = {}
-
-
 class FirstPackets:
     """Decides on the packets of one queue.
 
@@ -82,8 +65,8 @@ class FirstPackets:
         self._clients, self._ledger, self._words, self._order = clients, ledger, words, order
         self._flows = Flows()
         self._remembered = Remembered()
-        self._known: dict[tuple[bytes, int], _Group | None] = {}
-        self._groups: dict[tuple[str, Mode], _Group] = {}
+        self._known: dict[tuple[bytes, int], Group | None] = {}
+        self._groups: dict[tuple[str, Mode], Group] = {}
         self._manner = Manner()
         self._policy: Policy | None = None
         self._generation = 0
@@ -125,27 +108,25 @@ class FirstPackets:
             self._unjudged(case)
 
     def _is_usual(self, packet: Packet, queued: Queued, mark: int, moment: Moment) -> bool:
-        """Answer what most packets are, at once: a whole ClientHello like one that such a client has sent before."""
+        """Answer at once what is like a packet that such a client has sent before."""
         group = self._known.get((packet.source, queued.incoming))
-        if group is None or packet.protocol != TCP or self._flows.knows(packet.key):
+        if group is None or self._flows.knows(packet.key):
             return False
-        plain = plain_hello(packet.data)
-        if plain is None:
+        found = group.usual(packet)
+        if found is None:
             return False
         start = (mark + 1) & marks.SEQUENCE
-        verdict = group.allowed.get((plain.name, packet.target, packet.target_port))
-        if verdict is not None:
-            self._flows.decide(packet.key, start, verdict)
-            self.answers.append((queued.ident, verdict))
+        if isinstance(found, int):
+            self._flows.decide(packet.key, start, found)
+            self.answers.append((queued.ident, found))
             self._words[_ALLOWED_TLS] += 1
-            return True
-        block = group.refused.get((*plain, packet.target, packet.target_port))
-        if block is None or self._flows.decided(packet.key, start) is not None:
+        elif self._flows.decided(packet.key, start) is None:
+            case = _Case(packet, queued, mark, moment, start)
+            self._keep(case, found)
+            self._count("tls", "blocked")
+            self._refuse(case, _HELLO, _WHOLE)
+        else:
             return False
-        case = _Case(packet, queued, mark, moment, start)
-        self._keep(case, block)
-        self._count("tls", "blocked")
-        self._refuse(case, _HELLO, _WHOLE)
         return True
 
     def _unjudged(self, case: "_Case") -> None:
@@ -265,14 +246,14 @@ class FirstPackets:
         group = self._group(case)
         return None if group is None else group.client
 
-    def _group(self, case: "_Case") -> _Group | None:
+    def _group(self, case: "_Case") -> Group | None:
         key = case.packet.source, case.queued.incoming
         if key not in self._known:
             way = self._interface(case.queued.interface)
             client = self._clients.client(_address(case.packet.source), way, case.moment.now)
-            group = None if client is None else _Group(client)
+            group = None if client is None else Group(client)
             if client is not None and not client.exempt:
-                group = self._groups.setdefault((client.realm, client.mode), _Group(client))
+                group = self._groups.setdefault((client.realm, client.mode), Group(client))
             self._known[key] = group
         return self._known[key]
 
@@ -294,21 +275,10 @@ class FirstPackets:
         return verdict
 
     def _learn(self, case: "_Case", found: int | Block) -> None:
-        """Answer the same at once from now on, where neither an exemption nor anything but the hello has decided.
-
-        found: the verdict that allows, or what was recorded of one that refuses.
-        """
-        group, packet = self._group(case), case.packet
-        plain = plain_hello(packet.data)
-        if group is None or group.client.exempt or packet.protocol != TCP or case.offset or plain is None:
-            return
-        if len(group.allowed) + len(group.refused) >= _USUAL_MAX:
-            group.allowed.clear()
-            group.refused.clear()
-        if isinstance(found, int):
-            group.allowed[plain.name, packet.target, packet.target_port] = found
-        else:
-            group.refused[(*plain, packet.target, packet.target_port)] = found
+        """Answer the same at once from now on."""
+        group = self._group(case)
+        if group is not None and not case.offset:
+            group.learn(case.packet, found)
 
     def _refuse(self, case: "_Case", seen: Seen, looked: Looked) -> None:
         """End it at both ends; the packet goes no further, and nothing after it."""
@@ -317,33 +287,8 @@ class FirstPackets:
         if packet.protocol != TCP:  # the rules reject it
             self._flows.refuse(packet.key, case.moment.now_s)
             return
-        syn, fin = packet.flags >> 1 & 1, packet.flags & FIN
-        if not syn:  # whose server knows of nothing yet
-            given_on = packet.sequence - _signed(case.offset) + looked.given_on
-            self.packets.append(
-                segment(
-                    packet.source,
-                    packet.target,
-                    packet.source_port,
-                    packet.target_port,
-                    sequence=given_on,
-                    acknowledged=packet.acknowledged,
-                    flags=RST | ACK,
-                )
-            )
-        alert = seen.layer is Layer.TLS and not syn
-        self.packets.append(
-            segment(
-                packet.target,
-                packet.source,
-                packet.target_port,
-                packet.source_port,
-                sequence=packet.acknowledged,
-                acknowledged=packet.sequence + syn + len(packet.data) + fin,
-                flags=(PSH | FIN | ACK) if alert else (RST | ACK),
-                data=ALERT if alert else b"",
-            )
-        )
+        given_on = looked.given_on - _signed(case.offset)
+        self.packets += endings(packet, given_on, alert=seen.layer is Layer.TLS)
 
     def _settle(self, case: "_Case", verdict: int, looked: Looked) -> None:
         self._flows.decide(case.packet.key, case.start, verdict)

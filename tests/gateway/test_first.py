@@ -11,7 +11,8 @@ from enforcer.attempts.spool import Segment, Spool, segments
 from enforcer.clients import Clients, Realm
 from enforcer.counters import Counters, word
 from enforcer.gateway import marks
-from enforcer.gateway.first import ALERT, FirstPackets, Manner, Moment
+from enforcer.gateway.endings import ALERT
+from enforcer.gateway.first import FirstPackets, Manner, Moment
 from enforcer.gateway.nfqueue import Queued
 from enforcer.gateway.packets import ACK, FIN, PSH, RST, SYN, Packet, read_packet, segment
 from enforcer.orders import Grant, Orders, Pause
