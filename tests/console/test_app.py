@@ -91,6 +91,12 @@ def test_no_page_has_script_or_style_of_its_own(shared: TestClient, path: str) -
             assert str(attrs["src"]).startswith("/static/")
 
 
+def test_the_script_reads_nothing_as_html(shared: TestClient) -> None:
+    script = shared.get("/static/live.js").text
+    assert "textContent" in script
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|Function", script)
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_every_field_of_a_form_has_a_label(shared: TestClient, path: str) -> None:
     tags = Tags(shared.get(path).text).found
