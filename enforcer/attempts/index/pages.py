@@ -8,6 +8,7 @@ where these are many, it may be common as well, so the newest lines of all are l
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import batched
 
 from enforcer.attempts.attempt import Line
 from enforcer.attempts.index import Filter, Place
@@ -17,6 +18,7 @@ from enforcer.attempts.index.schema import EVENTS, KIND, OWN, listed
 
 _FEW = 100  # kinds whose indexes are read at once
 _GLANCE = 100  # times as many lines as a page has are looked through where there are more kinds
+_AT_ONCE = 10_000  # rows that are read by one question
 _SELECT = f"SELECT {listed((*OWN, *KIND))} FROM attempts JOIN kinds USING (kind)"  # noqa: S608 - no input
 _EVENTS = f"SELECT {listed(EVENTS.columns)} FROM events"  # noqa: S608 - no input
 
@@ -155,10 +157,10 @@ def _looked_through(part: Ask, which: Filter, step: Step, lines: int | None = No
 
 def _lines(part: Ask, places: Sequence[tuple[int, int]]) -> Iterator[Line]:
     """The lines at some places, in their order."""
-    if not places:
-        return
-    condition = f"seq IN ({marks(places)}) AND time BETWEEN ? AND ?"
-    times = [time_ms for time_ms, _ in places]
-    rows = part(f"{_SELECT} WHERE {condition}", (*(seq for _, seq in places), min(times), max(times)))
-    by_number = {row[0]: row for row in rows}
-    yield from (attempt_line(by_number[seq]) for _, seq in places if seq in by_number)  # retention may come between
+    for some in batched(places, _AT_ONCE):
+        condition = f"seq IN ({marks(some)}) AND time BETWEEN ? AND ?"
+        times = [time_ms for time_ms, _ in some]
+        rows = part(f"{_SELECT} WHERE {condition}", (*(seq for _, seq in some), min(times), max(times)))
+        by_number = {row[0]: row for row in rows}
+        # Retention may come between.
+        yield from (attempt_line(by_number[seq]) for _, seq in some if seq in by_number)

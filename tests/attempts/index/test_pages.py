@@ -4,8 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from enforcer.attempts.attempt import Event, Line
+from enforcer.attempts.attempt import Attempt, Event, Line
 from enforcer.attempts.index import By, Count, Filter, Place
 from enforcer.policy.verdict import Layer
 from tests.attempts.index.site import HOUR_MS, Site, Writer, attempt, found
@@ -124,3 +126,68 @@ def test_events_are_found_by_kind_and_time(site: Site[Writer]) -> None:
     assert [line.entry for line in index.events(limit=1, older=place(lines[0]))] == [reload]
     assert [line.entry for line in index.events(limit=1, newer=place(lines[2]))] == [reload]
     assert [line.entry for line in index.events(since_ms=NOON_MS + 1, until_ms=NOON_MS + 2 * HOUR_MS)] == [reload]
+
+
+MANY = [
+    attempt(
+        n,
+        at_ms=NOON_MS + n * HOUR_MS // 2,
+        device=(None, "dev-1", "dev-2")[n % 3],
+        service=("chat", "scan")[n % 2],
+        layer=(Layer.DNS, Layer.TLS)[n % 7 == 0],
+        realm=f"realm-{n % 130}",
+        name=f"{n % 5}.chat.test",
+    )
+    for n in range(500)
+]
+
+
+@pytest.fixture
+def many(site: Site[Writer]) -> Site[Writer]:
+    """More kinds than are read along at once, in two months."""
+    site.show(*MANY)
+    return site
+
+
+NARROWED = st.fixed_dictionaries(
+    {},
+    optional={
+        "service": st.sampled_from(["chat", "scan"]),
+        "layer": st.sampled_from(["dns", "tls", "quic"]),
+        "realm": st.sampled_from(["realm-0", "realm-129"]),
+        "group": st.just("team"),
+        "device": st.sampled_from(["dev-1", "dev-2"]),
+        "name": st.sampled_from(["3.chat.test", "chat.test"]),
+        "since_ms": st.integers(0, 260).map(lambda n: NOON_MS + n * HOUR_MS),
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@given(which=NARROWED, size=st.integers(20, 90))
+def test_pages_both_ways_have_what_looking_at_every_line_finds(
+    many: Site[Writer], which: dict[str, Any], size: int
+) -> None:
+    expected = [n for n, entry in enumerate(MANY) if matches(entry, which)]
+    forth: list[Line] = []
+    while page := many.index.find(Filter(**which), size, older=place(forth[-1]) if forth else None):
+        forth += page
+    assert [line.seq - 1 for line in forth] == expected[::-1]
+    back: list[Line] = forth[-1:]
+    while back and (page := many.index.find(Filter(**which), size, newer=place(back[0]))):
+        back = [*page, *back]
+    assert back == forth
+
+
+def matches(entry: Attempt, which: dict[str, Any]) -> bool:
+    has = {"device": entry.owner.device, "group": entry.owner.group}
+    for word, value in which.items():
+        if word == "since_ms":
+            if entry.time_ms < value:
+                return False
+        elif word == "name":
+            if not f".{entry.block.name}".endswith(f".{value}"):
+                return False
+        elif has.get(word, getattr(entry.block, word, None)) != value:
+            return False
+    return True
