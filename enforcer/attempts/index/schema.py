@@ -143,7 +143,7 @@ _TEXTS = {*FOLDED, *HOURLY, "what", "value", "group", "id", "node", "event", "de
 INDEXES: Mapping[str, tuple[str, ...]] = {
     "time": ("time", "seq", "device", "kind", "count"),  # all that counting devices needs
     "kind": ("kind", "time", "seq"),
-    "device": ("device", "time", "seq", "kind", "count"),  # all that counting for a device needs
+    "device": ("device", "time", "seq", "kind", "count", "last"),  # all that its counts and its timeline need
     "client": ("client_ip", "time", "seq"),
     "name": ("name", "time", "seq"),
     "id": ("id",),
