@@ -11,7 +11,7 @@ from operator import itemgetter
 from enforcer.attempts.attempt import Attempt, Event, Line, milliseconds, unstamp
 from enforcer.attempts.block import Block, Recorded, Response
 from enforcer.attempts.index.months import month_of
-from enforcer.attempts.index.schema import FOLDED, HOUR_MS, HOURLY, KIND, OWN, SINGLE, SUBJECT, TOTALS
+from enforcer.attempts.index.schema import FOLDED, HOUR_MS, KIND, OWN, SINGLE, SPANS, SUBJECT, TOGETHER, TOTALS
 from enforcer.devices.device import Confidence, Granularity, Identity, Owner, Source, State
 from enforcer.policy.verdict import Layer
 
@@ -31,7 +31,7 @@ def _of_kind(*columns: str) -> Callable[[Row], Row]:
     return itemgetter(*(_PLACES[column] for column in columns))
 
 
-_TOTAL, _HOURLY, _WHAT = _of_kind(*TOTALS.keys), _of_kind(*HOURLY), _of_kind(*FOLDED[len(SUBJECT) - 1 :])
+_TOTAL, _TOGETHER, _WHAT = _of_kind(*TOTALS.keys), _of_kind(*TOGETHER), _of_kind(*FOLDED[len(SUBJECT) - 1 :])
 _SINGLE = {column: _PLACES[column] for column in SINGLE}
 _GROUP = _PLACES["group"]
 
@@ -46,6 +46,7 @@ class Batch:
 
     attempts: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     kinds: dict[int, Row] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
     hours: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     seen: dict[tuple[str, str, str, int], list[int]] = field(default_factory=dict)
     events: list[Row] = field(default_factory=list)
@@ -63,6 +64,8 @@ class Batch:
         values = _KIND(flat)
         kind = flat["kind"] = _number_of(values)
         self.kinds[kind] = values
+        if flat["name"] is not None:
+            self.names.add(flat["name"])
         time_ms, last_ms, count = flat["time"], flat["last"], flat["count"]
         self.attempts[month_of(time_ms)].append(_OWN(flat))
         hour = self.hours.setdefault((time_ms // HOUR_MS, kind), [0, 0])
@@ -81,18 +84,19 @@ class Batch:
     def rows(self) -> Mapping[str, list[Row]]:
         """The rows of each table beside, by its name, in the order of its key."""
         totals: Counter[Row] = Counter()
-        hours: defaultdict[Row, list[int]] = defaultdict(lambda: [0, 0])
+        spans: defaultdict[Row, list[int]] = defaultdict(lambda: [0, 0])
         singles: defaultdict[Row, list[int]] = defaultdict(lambda: [0, 0])
         for (hour, number), numbers in self.hours.items():
             kind = self.kinds[number]
             totals[_TOTAL(kind)] += numbers[0]
-            _add(hours[hour, *_HOURLY(kind)], numbers)
-            for column, place in _SINGLE.items():
-                _add(singles[column, kind[place] or "", hour], numbers)
+            for span in SPANS:
+                _add(spans[span, hour // span, *_TOGETHER(kind)], numbers)
+                for column, place in _SINGLE.items():
+                    _add(singles[column, kind[place] or "", span, hour // span], numbers)
         pairs, folds = self._folded()
         return {
             "totals": sorted((*key, count) for key, count in totals.items()),
-            "hours": sorted((*key, *numbers) for key, numbers in hours.items()),
+            "spans": sorted((*key, *numbers) for key, numbers in spans.items()),
             "singles": sorted((*key, *numbers) for key, numbers in singles.items()),
             "pairs": pairs,
             "folds": folds,

@@ -1,11 +1,11 @@
 """Attempts counted: by column, by time, by device.
 
-Counts over time come from those by the hour where whole hours are meant, and from the rows of `attempts` at the two
-edges.
+Counts over time come from those by the day and by the hour where whole ones are meant, and from the rows of `attempts`
+at the two edges.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 
@@ -16,28 +16,33 @@ from enforcer.attempts.index.database import (
     DAY_MS,
     FOREVER_MS,
     Database,
-    all_names,
     equal,
     marks,
     names_below,
     narrowing,
     where,
 )
-from enforcer.attempts.index.schema import HOUR_MS, HOURLY, KIND, SINGLE
+from enforcer.attempts.index.schema import HOUR_MS, KIND, SINGLE, SPANS, TOGETHER
 
 _TIMES = {By.DAY: DAY_MS, By.HOUR: HOUR_MS}
 
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """What counts are split by: an expression over `attempts`, and over the counts by the hour.
+    """What counts are split by: a column, or stretches of time.
 
-    column: whose values these are; None for a stretch of time. hourly: None where hours cannot tell.
+    raw: as an expression over `attempts`. hours: how long a stretch is; None where it is no whole hours.
     """
 
     raw: str
-    hourly: str | None
     column: str | None = None
+    hours: int | None = None
+
+    def counted(self, span: int) -> str | None:
+        """The same over what is counted by spans of so many hours; None where these cannot tell."""
+        if self.column is None:
+            return None if self.hours is None or self.hours % span else f"start / {self.hours // span}"
+        return f'"{self.column}"' if self.column in TOGETHER else "value" if self.column in SINGLE else None
 
 
 class Counts(Database):
@@ -54,8 +59,7 @@ class Counts(Database):
 
     def histogram(self, which: Filter, bucket_ms: int, by: By | None = None) -> Sequence[Bucket]:
         """See Index."""
-        hourly = None if bucket_ms % HOUR_MS else f"hour / {bucket_ms // HOUR_MS}"
-        splits = [_Split(f"time / {bucket_ms:d}", hourly)]
+        splits = [_stretch(bucket_ms)]
         if by is not None:
             splits.append(_split(by))
         counts = self._counts(which, splits)
@@ -75,11 +79,13 @@ class Counts(Database):
         if by in _TIMES:
             raise ValueError(f"{by} has no values to choose from")
         if by is By.NAME:
-            return sorted({name for part in self._parts(0, FOREVER_MS) for name in all_names(part, limit)})[:limit]
+            sql = "SELECT name FROM names ORDER BY name LIMIT ?"
+            return sorted({row[0] for part in self._parts(0, FOREVER_MS) for row in part(sql, (limit,))})[:limit]
         if by in SINGLE:
-            return self._distinct("value", "singles WHERE what = ? AND value <> ''", [by.value, limit])
-        table = "hours" if by in HOURLY else "pairs"
-        return self._distinct(f'"{by}"', f"{table} WHERE \"{by}\" <> ''", [limit])
+            return self._distinct("value", "singles WHERE span = ? AND what = ?", [SPANS[0], by.value, limit])
+        if by in TOGETHER:
+            return self._distinct(f'"{by}"', "spans WHERE span = ?", [SPANS[0], limit])
+        return self._distinct(f'"{by}"', "pairs WHERE 1 = 1", [limit])
 
     def totals(self) -> Mapping[tuple[str, str, str, str], int]:
         """See Index."""
@@ -107,76 +113,76 @@ class Counts(Database):
             rest.update(counts[device])
         return TopDevices({(device, key): n for device in order[:devices] for key, n in counts[device].items()}, rest)
 
-    def _distinct(self, column: str, where: str, values: Sequence[Value]) -> list[str]:
-        rows = self._ask(f"SELECT DISTINCT {column} FROM {where} ORDER BY 1 LIMIT ?", values)  # noqa: S608
-        return [row[0] for row in rows]
+    def _distinct(self, column: str, rows: str, values: Sequence[Value]) -> list[str]:
+        found = self._ask(f"SELECT DISTINCT {column} FROM {rows} AND {column} <> '' ORDER BY 1 LIMIT ?", values)  # noqa: S608
+        return [row[0] for row in found]
 
     def _counts(self, which: Filter, splits: Sequence[_Split]) -> Mapping[tuple, tuple[int, int]]:  # type: ignore[type-arg]
         """Attempts and lines by the values of the splits."""
-        kept = self._kept(which)
-        since_ms, until_ms = kept.since_ms or 0, kept.until_ms or 0
-        first, behind = -(-since_ms // HOUR_MS), until_ms // HOUR_MS
-        counted = _counted_by(which, splits)
-        if counted is None or first >= behind:
-            return self._count_rows(kept, splits)
-        sql, values = counted
         counts: dict[tuple[object, ...], tuple[int, int]] = defaultdict(lambda: (0, 0))
-        found = self._ask(sql, (*values, first, behind))
-        edges = [(since_ms, first * HOUR_MS), (behind * HOUR_MS, until_ms)]
-        for since, until in edges:
-            if since < until < FOREVER_MS:
-                edge = self._count_rows(replace(which, since_ms=since, until_ms=until), splits)
-                found = [*found, *((*key, *numbers) for key, numbers in edge.items())]
-        for *key, attempts, lines in found:
+        for *key, attempts, lines in self._counted(self._kept(which), splits, SPANS):
             before = counts[tuple(key)]
             counts[tuple(key)] = before[0] + int(attempts), before[1] + int(lines)
         return counts
 
-    def _count_rows(self, which: Filter, splits: Sequence[_Split]) -> Mapping[tuple, tuple[int, int]]:  # type: ignore[type-arg]
-        counts: dict[tuple[object, ...], tuple[int, int]] = defaultdict(lambda: (0, 0))
+    def _counted(self, which: Filter, splits: Sequence[_Split], spans: Sequence[int]) -> Iterator[tuple]:  # type: ignore[type-arg]
+        """The same in several rows, from the longest of the spans that lie within, and what is left at the edges."""
+        if not spans:
+            yield from self._count_rows(which, splits)
+            return
+        since_ms, until_ms, length_ms = which.since_ms or 0, which.until_ms or 0, spans[0] * HOUR_MS
+        first, behind = -(-since_ms // length_ms), until_ms // length_ms
+        counted = _counted_by(which, splits, spans[0])
+        if counted is None or first >= behind:
+            yield from self._counted(which, splits, spans[1:])
+            return
+        sql, values = counted
+        yield from self._ask(sql, (*values, first, behind))
+        for since, until in ((since_ms, first * length_ms), (behind * length_ms, until_ms)):
+            if since < until:
+                yield from self._counted(replace(which, since_ms=since, until_ms=until), splits, spans[1:])
+
+    def _count_rows(self, which: Filter, splits: Sequence[_Split]) -> Iterator[tuple]:  # type: ignore[type-arg]
         columns = ", ".join(split.raw for split in splits)
         kinds = " JOIN kinds USING (kind)" if any(split.column in KIND for split in splits) else ""
         for part in self._parts(which.since_ms or 0, which.until_ms or 0):
             names = None if which.name is None else names_below(part, which.name)
-            if names is not None and not names:
-                continue
             condition, values = where(which if names is None else replace(which, name=None))
             if names is not None:
-                condition, values = f"{condition} AND name IN ({marks(names)})", (*values, *names)
+                condition, values = f"{condition} AND name IN ({marks(names) or 'NULL'})", (*values, *names)
             sql = f"""SELECT {columns}, sum(count), count(*) FROM attempts{kinds}
                 WHERE {condition} GROUP BY {_ordinals(splits)}"""  # noqa: S608
-            for *key, attempts, lines in part(sql, values):
-                before = counts[tuple(key)]
-                counts[tuple(key)] = before[0] + int(attempts), before[1] + int(lines)
-        return counts
+            yield from part(sql, values)
 
 
 def _split(by: By) -> _Split:
-    if by in _TIMES:
-        return _Split(f"time / {_TIMES[by]}", f"hour / {_TIMES[by] // HOUR_MS}")
-    return _Split(f"coalesce(\"{by}\", '')", f'"{by}"' if by in HOURLY else "value" if by in SINGLE else None, by.value)
+    return _stretch(_TIMES[by]) if by in _TIMES else _Split(f"coalesce(\"{by}\", '')", by.value)
 
 
-def _counted_by(which: Filter, splits: Sequence[_Split]) -> tuple[str, tuple[Value, ...]] | None:
-    """The question to the counts by the hour, to be completed with the first hour and that behind the last.
+def _stretch(length_ms: int) -> _Split:
+    return _Split(f"time / {length_ms:d}", hours=None if length_ms % HOUR_MS else length_ms // HOUR_MS)
 
-    None where they cannot tell: `hours` knows its columns together, `singles` one column by itself.
+
+def _counted_by(which: Filter, splits: Sequence[_Split], span: int) -> tuple[str, tuple[Value, ...]] | None:
+    """The question to what is counted by spans of so many hours, to be completed with the first and the end.
+
+    None where they cannot tell: `spans` knows its columns together, `singles` one column by itself.
     """
-    hourly = [split.hourly for split in splits if split.hourly is not None]
-    if len(hourly) < len(splits) or (which.device, which.client_ip, which.name) != (None, None, None):
+    counted = [expression for split in splits if (expression := split.counted(span)) is not None]
+    if len(counted) < len(splits) or (which.device, which.client_ip, which.name) != (None, None, None):
         return None
     narrow = narrowing(which)
     columns = {*narrow, *(split.column for split in splits if split.column is not None)}
-    if columns <= set(HOURLY):
-        table, (condition, values) = "hours", equal(narrow)
+    if columns <= set(TOGETHER):
+        table, (condition, values) = "spans", equal(narrow)
     elif len(columns) == 1:
         table, condition, values = "singles", "what = ?", tuple(columns)
         if narrow:
             condition, values = f"{condition} AND value = ?", (*values, *narrow.values())
     else:
         return None
-    sql = f"""SELECT {", ".join(hourly)}, sum(attempts), sum(lines) FROM {table}
-        WHERE {condition} AND hour >= ? AND hour < ? GROUP BY {_ordinals(splits)}"""  # noqa: S608
+    sql = f"""SELECT {", ".join(counted)}, sum(attempts), sum(lines) FROM {table}
+        WHERE {condition} AND span = {span} AND start >= ? AND start < ? GROUP BY {_ordinals(splits)}"""  # noqa: S608
     return sql, values
 
 

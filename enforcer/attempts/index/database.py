@@ -17,15 +17,7 @@ FOREVER_MS = 253_402_300_800_000
 NARROWING = tuple(column for column in KIND if column in Filter.__dataclass_fields__)
 """What a filter can say of a kind."""
 
-_NAMES_READ = 5000  # different names that are looked through for those that are meant
 _NAMES_MAX = 100  # names that are looked up one by one
-
-# Each name once, from one to the next along the index, which takes as many steps as there are names.
-_NAMES = """WITH RECURSIVE each(name, number) AS (
-    SELECT min(name), 1 FROM attempts UNION ALL
-    SELECT (SELECT min(name) FROM attempts WHERE name > each.name), number + 1 FROM each
-    WHERE each.name IS NOT NULL AND number < ?)
-    SELECT name FROM each WHERE name IS NOT NULL"""
 
 
 class Database(ABC):
@@ -33,11 +25,11 @@ class Database(ABC):
 
     @abstractmethod
     def _ask(self, sql: str, values: Sequence[object] = ()) -> list[tuple]:  # type: ignore[type-arg]
-        """Ask all tables but `attempts` and `kinds`. Raises Unavailable."""
+        """Ask all tables but `attempts`, `kinds` and `names`. Raises Unavailable."""
 
     @abstractmethod
     def _parts(self, since_ms: int, until_ms: int) -> Sequence[Ask]:
-        """The partitions of `attempts` with rows between two times, the newest first, each with the kinds in it.
+        """The partitions of `attempts` with rows between two times, the newest first, each with its kinds and names.
 
         Raises Unavailable.
         """
@@ -55,16 +47,11 @@ class Database(ABC):
         return replace(which, since_ms=since_ms, until_ms=FOREVER_MS if until_ms is None else until_ms)
 
 
-def all_names(part: Ask, limit: int) -> list[str]:
-    """The names in a part in alphabetical order, no more than `limit`."""
-    return [row[0] for row in part(_NAMES, (limit,))]
-
-
 def names_below(part: Ask, name: str) -> list[str] | None:
     """The names in a part that are `name` or below it; None where there are too many to look up each."""
-    names = all_names(part, _NAMES_READ)
-    found = [each for each in names if each == name or each.endswith(f".{name}")]
-    return found if len(names) < _NAMES_READ and len(found) <= _NAMES_MAX else None
+    condition, values = _below(name)
+    found = part(f"SELECT name FROM names WHERE {condition} LIMIT ?", (*values, _NAMES_MAX + 1))  # noqa: S608
+    return [row[0] for row in found] if len(found) <= _NAMES_MAX else None
 
 
 def where(which: Filter) -> tuple[str, tuple[Value, ...]]:
@@ -81,14 +68,19 @@ def where(which: Filter) -> tuple[str, tuple[Value, ...]]:
             parts.append(condition)
             values.append(value)
     if which.name is not None:
-        parts.append("(name = ? OR name LIKE ? ESCAPE '!')")
-        escaped = which.name.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        values += (which.name, f"%.{escaped}")
+        condition, names = _below(which.name)
+        parts.append(condition)
+        values += names
     if kind := narrowing(which):
         condition, of_kind = equal(kind)
         parts.append(f"kind IN (SELECT kind FROM kinds WHERE {condition})")  # noqa: S608
         values += of_kind
     return " AND ".join(parts), tuple(values)
+
+
+def _below(name: str) -> tuple[str, tuple[str, str]]:
+    escaped = name.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return "(name = ? OR name LIKE ? ESCAPE '!')", (name, f"%.{escaped}")
 
 
 def narrowing(which: Filter) -> Mapping[str, str]:

@@ -72,8 +72,8 @@ class Follower(Database):
         """Add rows to a table beside, each key once."""
 
     @abstractmethod
-    def _append(self, month: str, rows: Sequence[Row], kinds: Sequence[Row]) -> None:
-        """Add rows of a month to `attempts`, and to `kinds`; those that are there already change nothing."""
+    def _append(self, month: str, rows: Sequence[Row], kinds: Sequence[Row], names: Sequence[Row]) -> None:
+        """Add rows of a month to `attempts`, `kinds` and `names`; those that are there already change nothing."""
 
     @abstractmethod
     def _months(self) -> Sequence[str]:
@@ -131,8 +131,8 @@ class Follower(Database):
                 for month in over:
                     if bounds(month)[1] > old_ms:
                         self._subtract(*bounds(month))
-                for table in ("hours", "singles"):
-                    self._run(f"DELETE FROM {table} WHERE hour < ?", (floor_ms // HOUR_MS,))  # noqa: S608
+                for table in ("spans", "singles"):
+                    self._run(f"DELETE FROM {table} WHERE span * start < ?", (floor_ms // HOUR_MS,))  # noqa: S608
                 self._run("DELETE FROM events WHERE time < ?", (floor_ms,))
                 self._run("DELETE FROM folds WHERE last < ? OR lines <= 0", (floor_ms,))
                 self._run("DELETE FROM pairs WHERE last < ?", (floor_ms,))
@@ -160,10 +160,11 @@ class Follower(Database):
     def _store(self, batch: Batch, place: Cursor, digest: bytes) -> None:
         """Store a batch and the place behind it: both, or neither."""
         with self._transaction():
+            names = sorted((name,) for name in batch.names)
             for month, rows in batch.attempts.items():
                 known = self._known.get(month, ())
                 kinds = [(number, *kind) for number, kind in batch.kinds.items() if number not in known]
-                self._append(month, rows, kinds)
+                self._append(month, rows, kinds, names)
             beside = batch.rows()
             for table in BESIDE:
                 self._add(table, beside[table.name])

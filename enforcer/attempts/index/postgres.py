@@ -20,7 +20,7 @@ from enforcer.attempts.index.folds import Folds
 from enforcer.attempts.index.follow import STALE, VERSION, Follower
 from enforcer.attempts.index.months import bounds
 from enforcer.attempts.index.pages import Pages, Step
-from enforcer.attempts.index.schema import BESIDE, INDEXES, INDEXES_BESIDE, KINDS, OWN, PLACE, Table, listed
+from enforcer.attempts.index.schema import BESIDE, INDEXES, INDEXES_BESIDE, KINDS, NAMES, OWN, PLACE, Table, listed
 from enforcer.errors import Unavailable
 
 OLDEST = 150_000
@@ -35,7 +35,7 @@ _TABLES = (
     f"CREATE TABLE attempts ({', '.join(f'"{name}" {kind}' for name, kind in OWN.items())}) PARTITION BY RANGE (time)",
     "CREATE INDEX attempts_seq ON attempts (seq)",
     *(f"CREATE INDEX attempts_{name} ON attempts ({listed(columns)})" for name, columns in INDEXES.items()),
-    *(table.create() for table in (KINDS, *BESIDE)),
+    *(table.create() for table in (KINDS, NAMES, *BESIDE)),
     *INDEXES_BESIDE,
     *PLACE,
     "CREATE TABLE version (number integer NOT NULL)",
@@ -135,7 +135,7 @@ class PostgresWriter(PostgresIndex, Follower):
             raise Unavailable("another hub writes this index; give each a database of its own")
         db.execute("SET statement_timeout = 0")
         self._make(db)
-        for table in (KINDS, *BESIDE):
+        for table in (KINDS, NAMES, *BESIDE):
             db.execute(_query(f"CREATE TEMP TABLE new_{table.name} (LIKE {table.name}) ON COMMIT DELETE ROWS"))
         if not self.agrees():
             self.trouble = STALE
@@ -178,10 +178,11 @@ class PostgresWriter(PostgresIndex, Follower):
             self._copy(f"new_{table.name}", table.columns, rows)
             self._run(table.upsert(f"SELECT * FROM new_{table.name}"), ())  # noqa: S608 - no input
 
-    def _append(self, month: str, rows: Sequence[Row], kinds: Sequence[Row]) -> None:
+    def _append(self, month: str, rows: Sequence[Row], kinds: Sequence[Row], names: Sequence[Row]) -> None:
         self._make_partition(self._connected(), month)
         self._copy("attempts", tuple(OWN), rows)
         self._add(KINDS, kinds)
+        self._add(NAMES, names)
 
     def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """The fastest way in: one text, made here."""
@@ -202,6 +203,7 @@ class PostgresWriter(PostgresIndex, Follower):
         db = self._connected()
         db.execute(_query(f"DROP TABLE {_partition(month)}"))
         db.execute("DELETE FROM kinds k WHERE NOT EXISTS (SELECT FROM attempts a WHERE a.kind = k.kind)")
+        db.execute("DELETE FROM names n WHERE NOT EXISTS (SELECT FROM attempts a WHERE a.name = n.name)")
 
 
 def _line(row: Row) -> str:

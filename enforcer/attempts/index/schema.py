@@ -2,9 +2,9 @@
 
 `attempts` has one row a line and is kept in one partition a month (of `time`, in UTC). What many attempts have in
 common is in `kinds` once, and a row has its number: rows are short, and a page that is narrowed by several columns is
-read along the few kinds that have them. Counts that are asked for all the time are kept beside it: `hours` and
-`singles` by hour, `folds` by who and what with `pairs` above them, `totals` for ever. What is NULL in the record is an
-empty text where it is part of a key.
+read along the few kinds that have them. `names` has each name once. Counts that are asked for all the time are kept
+beside it: `spans` and `singles` by hour and by day, `folds` by who and what with `pairs` above them, `totals` for ever.
+What is NULL in the record is an empty text where it is part of a key.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,11 +38,14 @@ OWN: Mapping[str, str] = {
 }
 """The columns of `attempts`, in their order, with SQLite's types."""
 
-HOURLY = ("service", "part", "evidence", "layer", "action", "realm", "source")
-"""What `hours` splits by together, beside the hour: few values each, so that an hour has few rows."""
+SPANS = (24, 1)
+"""How many hours are counted together, by `spans` and `singles`: a row begins at `start` times so many, from 1970."""
+
+TOGETHER = ("service", "part", "evidence", "layer", "action", "realm", "source")
+"""What `spans` splits by together: few values each, so that a span has few rows."""
 
 SINGLE = ("rule", "group")
-"""What `singles` counts by the hour each by itself: together with the rest they would be as many rows as attempts."""
+"""What `singles` counts each by itself: together with the rest they would be as many rows as attempts."""
 
 SUBJECT = ("device", "realm", "client_ip", "service")
 """What an incident is named by: a device alone, or a realm and an address; and the service."""
@@ -96,18 +99,19 @@ def listed(columns: Iterable[str]) -> str:
 
 
 KINDS = Table("kinds", ("kind",), tuple(KIND), "")
+NAMES = Table("names", ("name",), (), "")
 TOTALS = Table(
     "totals", ("service", "layer", "action", "source"), ("attempts",), "attempts = totals.attempts + excluded.attempts"
 )
-HOURS = Table(
-    "hours",
-    ("hour", *HOURLY),
+COUNTS = Table(
+    "spans",
+    ("span", "start", *TOGETHER),
     ("attempts", "lines"),
-    "attempts = hours.attempts + excluded.attempts, lines = hours.lines + excluded.lines",
+    "attempts = spans.attempts + excluded.attempts, lines = spans.lines + excluded.lines",
 )
 SINGLES = Table(
     "singles",
-    ("what", "value", "hour"),
+    ("what", "value", "span", "start"),
     ("attempts", "lines"),
     "attempts = singles.attempts + excluded.attempts, lines = singles.lines + excluded.lines",
 )
@@ -135,10 +139,10 @@ MARKS = Table(
 )
 EVENTS = Table("events", ("seq",), ("id", "time", "logged", "node", "event", "detail", "prev"), "id = excluded.id")
 
-BESIDE = (TOTALS, HOURS, SINGLES, PAIRS, FOLDS, EVENTS, MARKS)
-"""What a batch adds to beside `attempts` and `kinds`, in the order in which it does."""
+BESIDE = (TOTALS, COUNTS, SINGLES, PAIRS, FOLDS, EVENTS, MARKS)
+"""What a batch adds to beside `attempts`, `kinds` and `names`, in the order in which it does."""
 
-_TEXTS = {*FOLDED, *HOURLY, "what", "value", "group", "id", "node", "event", "detail", "state", "note", "who"}
+_TEXTS = {*FOLDED, *TOGETHER, "what", "value", "group", "name", "id", "node", "event", "detail", "state", "note", "who"}
 
 INDEXES: Mapping[str, tuple[str, ...]] = {
     "time": ("time", "seq", "device", "kind", "count"),  # all that counting devices needs
@@ -153,7 +157,6 @@ INDEXES: Mapping[str, tuple[str, ...]] = {
 INDEXES_BESIDE: tuple[str, ...] = (
     "CREATE INDEX events_time ON events (time, seq)",
     "CREATE INDEX pairs_last ON pairs (last)",
-    "CREATE INDEX singles_hour ON singles (hour)",
 )
 PLACE: tuple[str, ...] = (
     """CREATE TABLE place

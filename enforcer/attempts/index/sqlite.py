@@ -22,7 +22,7 @@ from enforcer.attempts.index.folds import Folds
 from enforcer.attempts.index.follow import STALE, VERSION, Follower
 from enforcer.attempts.index.months import month_of
 from enforcer.attempts.index.pages import Pages, Step
-from enforcer.attempts.index.schema import BESIDE, INDEXES, INDEXES_BESIDE, KINDS, OWN, PLACE, Table, listed
+from enforcer.attempts.index.schema import BESIDE, INDEXES, INDEXES_BESIDE, KINDS, NAMES, OWN, PLACE, Table, listed
 from enforcer.errors import Unavailable
 
 _MONTH = re.compile(r"\d{4}-\d\d\.sqlite")
@@ -33,6 +33,7 @@ _PART = (
     f"CREATE TABLE attempts ({', '.join(f'"{name}" {kind}' for name, kind in OWN.items())}, PRIMARY KEY (seq)) STRICT",
     *(f"CREATE INDEX attempts_{name} ON attempts ({listed(columns)})" for name, columns in INDEXES.items()),
     f"{KINDS.create()} STRICT",
+    f"{NAMES.create()} STRICT, WITHOUT ROWID",
 )
 _CACHE = -64 << 10  # kilobytes, of each file that is written to: its indexes grow at many places
 _WAL = 8192  # pages, after which they are copied to the file and put on the disk
@@ -158,7 +159,7 @@ class SqliteWriter(SqliteIndex, Follower):
     def _add(self, table: Table, rows: Sequence[Row]) -> None:
         self._db.executemany(table.upsert(), rows)
 
-    def _append(self, month: str, rows: Sequence[Row], kinds: Sequence[Row]) -> None:
+    def _append(self, month: str, rows: Sequence[Row], kinds: Sequence[Row], names: Sequence[Row]) -> None:
         path = self._path.with_name(f"{month}.sqlite")
         if path not in self._opened:
             self._close_months()  # each has its cache, and a log that is indexed again has many
@@ -166,6 +167,7 @@ class SqliteWriter(SqliteIndex, Follower):
         with _transaction(db):
             db.executemany(_INSERT, rows)
             db.executemany(KINDS.upsert(), kinds)
+            db.executemany(NAMES.upsert(), names)
 
     def _months(self) -> Sequence[str]:
         return [path.stem for path in _files(self._path.parent)]

@@ -47,7 +47,13 @@ def test_counts_of_a_batch_are_added_up_by_their_keys() -> None:
     )
     rows = made.rows()
     assert rows["totals"] == [("chat", "dns", "blocked", "radius", 6), ("chat", "dns", "blocked", "unknown", 9)]
-    assert [(row[0], *row[-2:]) for row in rows["hours"]] == [(HOUR, 5, 2), (HOUR + 1, 1, 1), (HOUR + 1, 9, 1)]
+    assert [(*row[:2], *row[-2:]) for row in rows["spans"]] == [
+        (1, HOUR, 5, 2),
+        (1, HOUR + 1, 1, 1),
+        (1, HOUR + 1, 9, 1),
+        (24, HOUR // 24, 6, 3),
+        (24, HOUR // 24, 9, 1),
+    ]
     assert [(row[:4], row[8:10]) for row in rows["folds"]] == [
         (("", "lab", "192.0.2.1", "chat"), (9, 1)),
         (("dev-1", "", "", "chat"), (6, 3)),
@@ -77,10 +83,13 @@ def test_rows_of_counts_come_in_one_order() -> None:
         ("dev-1", "", "", "chat", "team", NOON_MS, NOON_MS + 5),
     ]
     assert counts["singles"] == [
-        ("group", "", HOUR + 1, 2, 1),
-        ("group", "team", HOUR, 3, 1),
-        ("rule", "chat/suffix/chat.test", HOUR, 3, 1),
-        ("rule", "chat/suffix/chat.test", HOUR + 1, 2, 1),
+        ("group", "", 1, HOUR + 1, 2, 1),
+        ("group", "", 24, HOUR // 24, 2, 1),
+        ("group", "team", 1, HOUR, 3, 1),
+        ("group", "team", 24, HOUR // 24, 3, 1),
+        ("rule", "chat/suffix/chat.test", 1, HOUR, 3, 1),
+        ("rule", "chat/suffix/chat.test", 1, HOUR + 1, 2, 1),
+        ("rule", "chat/suffix/chat.test", 24, HOUR // 24, 5, 2),
     ]
 
 

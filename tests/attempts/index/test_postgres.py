@@ -145,8 +145,9 @@ def test_text_that_copy_has_signs_for_comes_back_as_it_was(site: Site[PostgresWr
     assert line.entry == odd
 
 
-def test_kinds_go_with_the_last_of_their_attempts(site: Site[PostgresWriter], database: str) -> None:
-    site.show(attempt(0, service="scan"), attempt(900))
+def test_kinds_and_names_go_with_the_last_of_their_attempts(site: Site[PostgresWriter], database: str) -> None:
+    site.show(attempt(0, service="scan", name="b.test"), attempt(900))
     site.index.drop_before(NOON_MS + 200 * HOUR_MS)
     with psycopg.connect(database) as db:
         assert db.execute("SELECT service FROM enforcer.kinds").fetchall() == [("chat",)]
+        assert db.execute("SELECT name FROM enforcer.names").fetchall() == [("a.chat.test",)]

@@ -16,7 +16,7 @@ def test_a_row_is_added_to_what_is_there_of_its_key(table: Table) -> None:
     db.close()
     expected = {
         "totals": {"attempts": 8},
-        "hours": {"attempts": 8, "lines": 8},
+        "spans": {"attempts": 8, "lines": 8},
         "singles": {"attempts": 8, "lines": 8},
         "pairs": {"group": 5, "first": 3, "last": 5},
         "folds": {"attempts": 8, "lines": 8, "first": 3, "last": 5},

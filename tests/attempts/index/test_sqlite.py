@@ -95,7 +95,7 @@ def test_a_purged_day_stays_indexed(site: Site[SqliteWriter]) -> None:
 def test_a_full_disk_is_trouble_and_no_damage(site: Site[SqliteWriter]) -> None:
     site.show(attempt(0))
     ((_, month),) = site.index._opened.values()
-    month.execute("PRAGMA max_page_count = 12")
+    month.execute("PRAGMA max_page_count = 16")
     site.write(*(attempt(number) for number in range(1, 300)))
     assert site.follow() == 0
     assert site.index.trouble == "the index cannot be written: database or disk is full"
