@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests.bench.process import MEASURED, OTHER, Running, enforcer, free_port, s
 START_S = 30.0
 CACHED = 20_000  # answers, where a cache is sized by their number
 SOCKET_BUFFER = 4 << 20
+UNLIMITED: Mapping[str, object] = {"per_client_qps": 0}  # all the load comes from one address
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,15 +190,15 @@ def one_worker(place: Place) -> Iterator[Peer]:
 
 
 @contextmanager
-def whole(place: Place, workers: int) -> Iterator[Peer]:
-    """Enforcer as `enforcer run` starts it, on any core."""
+def whole(place: Place, workers: int, limits: Mapping[str, object]) -> Iterator[Peer]:
+    """Enforcer as `enforcer run` starts it, on any core. limits: of clients."""
     metrics = free_port()
-    config = write_config(place, workers, metrics)
+    config = write_config(place, workers, metrics, limits)
     with started(enforcer("run", "--config", str(config)), place.folder / "output") as process:
         yield Peer("enforcer run", place.port, process, metrics=metrics)
 
 
-def write_config(place: Place, workers: int, metrics: int) -> Path:
+def write_config(place: Place, workers: int, metrics: int, limits: Mapping[str, object] = UNLIMITED) -> Path:
     """A list of the rules, and the enforcer.yaml that names it; the path of the latter."""
     write_list(place.folder / "bench.yaml", place.rules)
     path = place.folder / "enforcer.yaml"
@@ -214,7 +215,7 @@ def write_config(place: Place, workers: int, metrics: int) -> Path:
         "resolver": {
             "listeners": [listener],
             "upstreams": [f"udp://127.0.0.1:{place.upstream}"],
-            "limits": {"per_client_qps": 0},  # all the load comes from one address
+            "limits": dict(limits),
             "workers": workers,
         },
         "metrics": {"listen": f"127.0.0.1:{metrics}"},
