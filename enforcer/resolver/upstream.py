@@ -1,7 +1,7 @@
 """Asking the upstreams: as each is configured, TCP where UDP was cut, the next where one is silent or refuses.
 
 What goes out over UDP is `ports`' to send, on a connection `link`'s; whether an answer is one to the question that was
-asked is decided here, by ID, name, type and class (RFC 5452 §9.1).
+asked is decided here, by ID, name, type and class (RFC 5452 §9.1). Who is asked next is `health`'s to say.
 """
 
 import asyncio
@@ -15,20 +15,15 @@ from typing import NamedTuple
 
 from enforcer.config.values import Transport
 from enforcer.config.values import Upstream as Target
-from enforcer.counters import UPSTREAM_BUCKETS, observe, word
 from enforcer.errors import Malformed
 from enforcer.resolver.connected import wire
+from enforcer.resolver.health import Roster, Upstream
 from enforcer.resolver.link import Link, trusting
 from enforcer.resolver.ports import Chance, Port, Ports
 from enforcer.wire import dns, dnswrite
 from enforcer.wire.dnscodes import Rcode, RRClass, RRType
 
 TICK_S = 0.05
-PROBE_S = 10.0  # after which an upstream that nobody asked is asked to see how it does
-PLAIN_S = 900.0  # seconds for which an upstream that does not know EDNS is asked without
-CASE_LOST_MAX = 3
-DOWN_AFTER = 3  # silences in a row
-DOWN_MIN_S, DOWN_MAX_S = 1.0, 30.0
 PAYLOAD = 1232  # octets of UDP that we take (DNS flag day 2020)
 
 _USABLE = (Rcode.NOERROR, Rcode.NXDOMAIN)
@@ -93,7 +88,7 @@ class _Exchange:
 
     __slots__ = ("cut", "deadline", "done", "only", "question", "tried", "tries", "until", "why")
 
-    def __init__(self, question: Question, done: Done, until: float, only: "_Upstream | None" = None) -> None:
+    def __init__(self, question: Question, done: Done, until: float, only: "Upstream | None" = None) -> None:
         self.only = only
         self.question = question
         self.done: Done | None = done
@@ -110,41 +105,12 @@ class _Try:
     """One query as it was sent. edns: with an OPT record. case: the name in random letters; None: in lower case."""
 
     exchange: _Exchange
-    upstream: "_Upstream"
+    upstream: Upstream
     port: "Port[_Try] | Link[_Try] | None"
     id: int
     sent: float
     edns: bool
     case: bytes | None = None
-
-
-class _Upstream:
-    """One resolver that we ask, and how it has been doing."""
-
-    def __init__(self, index: int, target: Target) -> None:
-        self.index = index
-        self.target = target
-        self.plain_until = 0.0  # it answers FORMERR or NOTIMP to EDNS (RFC 6891 §7), so it is asked without
-        self.case_lost = 0  # answers in a row that did not repeat the letters' case
-        self.case_until = 0.0  # it does not repeat it, so it is asked without
-        self.silences = 0
-        self.down_until = 0.0  # when to see whether it is back; 0 while it is up
-        self.down_s = DOWN_MIN_S
-        self.latency = 0.0  # smoothed, seconds; 0 until it has answered
-        self.asked = 0.0  # when, last
-        label = str(index)
-        self.w_queries = word("upstream_queries", label)
-        self.w_duration = word("upstream_duration_seconds", label)
-        self.w_up = word("upstream_up", label)
-
-    def wait(self, now: float) -> None:
-        """It is down: see later whether it is back, each time after twice as long."""
-        self.down_until = now + self.down_s
-        self.down_s = min(self.down_s * 2, DOWN_MAX_S)
-
-    def failed(self, reason: str) -> int:
-        """The word that counts this failure."""
-        return word("upstream_failures", str(self.index), reason)
 
 
 class Upstreams:
@@ -164,7 +130,7 @@ class Upstreams:
         ca: Path | None = None,
         first: int = 0,
     ) -> None:
-        self._all = [_Upstream(index, target) for index, target in enumerate(targets, first)]
+        self._roster = Roster(targets, words, fastest=manner.fastest, first=first)
         self._links = {
             upstream.index: Link[_Try](
                 upstream.target,
@@ -174,7 +140,7 @@ class Upstreams:
                 loop=loop,
                 tasks=tasks,
             )
-            for upstream in self._all
+            for upstream in self._roster.all
         }
         shared = wire()
         self._ports = {
@@ -185,16 +151,13 @@ class Upstreams:
                 heard=partial(self._arrived, upstream),
                 lost=partial(self._unreachable, upstream),
             )
-            for upstream in self._all
+            for upstream in self._roster.all
         }
         self._manner = manner
-        self._words = words
         self._loop = loop
         self._waiting: deque[tuple[float, _Try]] = deque()  # until when to wait before the next; the times only grow
         self._chance = Chance()
         self._timer: asyncio.TimerHandle | None = None
-        for upstream in self._all:
-            words[upstream.w_up] = 1
 
     def ask(self, question: Question, done: Done) -> None:
         """Ask; `done` is called once, with an answer to this very question, or with why there is none."""
@@ -231,7 +194,7 @@ class Upstreams:
         while now < exchange.until and (upstream := self._next(exchange, now)) is not None:
             exchange.tried.append(upstream.index)
             sent = self._send(exchange, upstream, now, edns=now >= upstream.plain_until)
-            if sent and not (self._manner.parallel and len(exchange.tried) < len(self._all)):
+            if sent and not (self._manner.parallel and len(exchange.tried) < len(self._roster.all)):
                 return
         if not exchange.tries:
             self._finish(exchange, exchange.cut or exchange.why)
@@ -241,36 +204,17 @@ class Upstreams:
         late = Failure.SILENT if exchange.why is Failure.UNREACHABLE else exchange.why
         self._finish(exchange, exchange.cut or late)
 
-    def _next(self, exchange: _Exchange, now: float) -> _Upstream | None:
-        """Whom to ask now; None when all were asked twice."""
+    def _next(self, exchange: _Exchange, now: float) -> Upstream | None:
+        """Whom to ask now; None when there is nobody left. Others are asked beside it, to see how they do."""
         if exchange.only is not None:
             return None if exchange.tried else exchange.only
-        if not exchange.tried and len(self._all) == 1:
-            return self._all[0]
-        candidates = [upstream for upstream in self._all if exchange.tried.count(upstream.index) < 2]
-        if not candidates:
-            return None
-
-        def rank(upstream: _Upstream) -> tuple[int, bool, float, int]:
-            slow = upstream.latency if self._manner.fastest else 0.0
-            return exchange.tried.count(upstream.index), upstream.down_until > 0, slow, upstream.index
-
-        best = min(candidates, key=rank)
-        if len(self._all) > 1:
-            self._probe(best, now)
+        best = self._roster.best(exchange.tried)
+        if best is not None and len(self._roster.all) > 1:
+            for upstream in self._roster.due(best, now):
+                self._try(_Exchange(_PROBE, _ignore, now + self._manner.query_s, upstream))
         return best
 
-    def _probe(self, best: _Upstream, now: float) -> None:
-        """While others are asked: see whether those that are down are back, and how quick those are that wait."""
-        for upstream in self._all:
-            due = upstream.down_until or (upstream.asked + PROBE_S if self._manner.fastest else now + 1)
-            if upstream is not best and now >= due:
-                upstream.asked = now
-                if upstream.down_until:
-                    upstream.wait(now)
-                self._try(_Exchange(_PROBE, _ignore, now + self._manner.query_s, upstream))
-
-    def _send(self, exchange: _Exchange, upstream: _Upstream, now: float, *, edns: bool) -> bool:
+    def _send(self, exchange: _Exchange, upstream: Upstream, now: float, *, edns: bool) -> bool:
         if upstream.target.transport is not Transport.UDP:
             return self._stream(exchange, upstream, now, edns=edns)
         attempt = _Try(exchange, upstream, None, 0, now, edns)
@@ -282,13 +226,13 @@ class Upstreams:
             query = _query(0, question, edns=edns, ad=False)[2:]
             attempt.port, attempt.id = self._ports[upstream.index].ask(query, attempt)
         except OSError:
-            self._words[upstream.failed("network")] += 1
+            upstream.failed("network")
             self._silent(upstream, now)
             return False
         self._sent(attempt, now)
         return True
 
-    def _stream(self, exchange: _Exchange, upstream: _Upstream, now: float, *, edns: bool) -> bool:
+    def _stream(self, exchange: _Exchange, upstream: Upstream, now: float, *, edns: bool) -> bool:
         """Ask on the upstream's connection; over UDP that is for what was truncated (RFC 7766 §5)."""
         link = self._links[upstream.index]
         number = self._chance.draw()
@@ -297,88 +241,85 @@ class Upstreams:
         attempt = _Try(exchange, upstream, link, number, now, edns)
         query = _query(number, exchange.question, edns=edns, ad=upstream.target.authenticated)
         if not link.ask(number, query, attempt):
-            self._words[upstream.failed("network")] += 1
+            upstream.failed("network")
             return False
         self._sent(attempt, now)
         return True
 
     def _sent(self, attempt: _Try, now: float) -> None:
-        attempt.upstream.asked = now
-        self._words[attempt.upstream.w_queries] += 1
+        attempt.upstream.asks(now)
         attempt.exchange.tries.append(attempt)
         self._waiting.append((now + self._manner.attempt_s, attempt))
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_S, self._tick)
 
-    def _unreachable(self, upstream: _Upstream, _: Port[_Try], attempts: list[_Try]) -> None:
+    def _unreachable(self, upstream: Upstream, _: Port[_Try], attempts: list[_Try]) -> None:
         """The network did not take these queries, or says that nobody listens."""
-        self._words[upstream.failed("network")] += 1
+        upstream.failed("network")
         self._silent(upstream, self._loop.time())
         for attempt in attempts:
             if attempt in attempt.exchange.tries:  # one may have been answered by another's failure
                 self._leave(attempt)
                 self._try(attempt.exchange)
 
-    def _arrived(self, upstream: _Upstream, port: Port[_Try], wire: bytes) -> None:
+    def _arrived(self, upstream: Upstream, port: Port[_Try], wire: bytes) -> None:
         attempt = port.waiting.get(int.from_bytes(wire[:2])) if len(wire) >= 12 else None
         if attempt is None:
-            self._words[upstream.failed("mismatch")] += 1
+            upstream.failed("mismatch")
             return
         try:
             response = dns.read_response(wire, attempt.exchange.question.qname)
         except Malformed:
-            self._words[upstream.failed("malformed")] += 1
+            upstream.failed("malformed")
             return  # whoever sent it, the right answer may still come
         if not _echoes(response, attempt.exchange.question):
-            self._words[upstream.failed("mismatch")] += 1
+            upstream.failed("mismatch")
             return
         self._leave(attempt)
         if attempt.case is not None and not self._repeats(upstream, attempt, wire):
             return
         self._answered(attempt, Answer(wire, response))
 
-    def _repeats(self, upstream: _Upstream, attempt: _Try, wire: bytes) -> bool:
+    def _repeats(self, upstream: Upstream, attempt: _Try, wire: bytes) -> bool:
         """Whether the answer has the letters of the query; else it may be forged, and is asked for over TCP.
 
         Who does so thrice in a row is asked in lower case for a while.
         """
         if attempt.case is None or wire.startswith(attempt.case, 12) or wire[4:6] == b"\0\0":
-            upstream.case_lost = 0
+            upstream.kept_case()
             return True
-        self._words[upstream.failed("mismatch")] += 1
+        upstream.failed("mismatch")
         now = self._loop.time()
-        upstream.case_lost += 1
-        if upstream.case_lost >= CASE_LOST_MAX:
-            upstream.case_lost, upstream.case_until = 0, now + PLAIN_S
+        upstream.lost_case(now)
         if attempt.exchange.done is not None and not self._stream(attempt.exchange, upstream, now, edns=attempt.edns):
             self._try(attempt.exchange)
         return False
 
-    def _heard(self, upstream: _Upstream, attempt: _Try | None, wire: bytes) -> None:
+    def _heard(self, upstream: Upstream, attempt: _Try | None, wire: bytes) -> None:
         """An answer on a connection, to who waited for this ID; None: nobody does, any more or at all."""
         if attempt is None:
             return
         self._leave(attempt)
         if not wire:
-            self._words[upstream.failed("refused")] += 1
+            upstream.failed("refused")
             attempt.exchange.why = Failure.REFUSED
             self._try(attempt.exchange)
             return
         try:
             response = dns.read_response(wire, attempt.exchange.question.qname)
         except Malformed:
-            self._words[upstream.failed("malformed")] += 1
+            upstream.failed("malformed")
             self._try(attempt.exchange)
             return
         if not _echoes(response, attempt.exchange.question):
-            self._words[upstream.failed("mismatch")] += 1
+            upstream.failed("mismatch")
             self._try(attempt.exchange)
             return
         self._answered(attempt, Answer(wire, response, upstream.target.authenticated))
 
-    def _lost(self, upstream: _Upstream, attempts: list[_Try]) -> None:
+    def _lost(self, upstream: Upstream, attempts: list[_Try]) -> None:
         """A connection ended, or none could be made; those who waited on it are asked for elsewhere."""
-        self._words[upstream.failed("network")] += 1
+        upstream.failed("network")
         if upstream.target.transport is not Transport.UDP:  # who has no TCP may well answer over UDP
             self._silent(upstream, self._loop.time())
         for attempt in attempts:
@@ -389,18 +330,14 @@ class Upstreams:
     def _answered(self, attempt: _Try, answer: Answer) -> None:
         upstream, exchange = attempt.upstream, attempt.exchange
         now = self._loop.time()
-        took = now - attempt.sent
-        observe(self._words, upstream.w_duration, UPSTREAM_BUCKETS, took)
-        upstream.latency = took if not upstream.latency else upstream.latency * 0.8 + took * 0.2
-        upstream.silences, upstream.down_until, upstream.down_s = 0, 0.0, DOWN_MIN_S
-        self._words[upstream.w_up] = 1
+        upstream.answered(now - attempt.sent)
         response = answer.response
         if attempt.edns and response.opt is None and response.rcode in (Rcode.FORMERR, Rcode.NOTIMP):
             if not self._send(exchange, upstream, now, edns=False):
                 self._try(exchange)
             return
         if not attempt.edns and response.rcode in _USABLE and now >= upstream.plain_until:
-            upstream.plain_until = now + PLAIN_S  # it was EDNS that it did not understand
+            upstream.knows_no_edns(now)
         if not response.tc or response.rcode not in _USABLE or isinstance(attempt.port, Link):
             self._take(upstream, exchange, answer)
             return
@@ -408,12 +345,12 @@ class Upstreams:
         if exchange.done is not None and not self._stream(exchange, upstream, now, edns=attempt.edns):
             self._try(exchange)
 
-    def _take(self, upstream: _Upstream, exchange: _Exchange, answer: Answer) -> None:
+    def _take(self, upstream: Upstream, exchange: _Exchange, answer: Answer) -> None:
         """An answer is passed on; an error is a reason to ask somebody else."""
         if answer.response.rcode in _USABLE:
             self._finish(exchange, answer)
             return
-        self._words[upstream.failed("refused")] += 1
+        upstream.failed("refused")
         exchange.why = Failure.REFUSED
         self._try(exchange)
 
@@ -437,11 +374,8 @@ class Upstreams:
                 self._leave(attempt)
         done(result)
 
-    def _silent(self, upstream: _Upstream, now: float) -> None:
-        upstream.silences += 1
-        if upstream.silences >= DOWN_AFTER and not upstream.down_until:
-            upstream.wait(now)
-            self._words[upstream.w_up] = 0
+    def _silent(self, upstream: Upstream, now: float) -> None:
+        if upstream.silent(now):
             self._links[upstream.index].drop()
 
     def _tick(self) -> None:
@@ -453,7 +387,7 @@ class Upstreams:
             exchange = attempt.exchange
             if attempt not in exchange.tries:
                 continue
-            self._words[attempt.upstream.failed("timeout")] += 1
+            attempt.upstream.failed("timeout")
             if exchange.why is Failure.UNREACHABLE:
                 exchange.why = Failure.SILENT
             self._silent(attempt.upstream, now)

@@ -16,9 +16,9 @@ import pytest
 from enforcer.config.values import Upstream as Target
 from enforcer.counters import UPSTREAM_BUCKETS, Counters, word
 from enforcer.policy.names import parse
+from enforcer.resolver import health
 from enforcer.resolver import link as link_module
-from enforcer.resolver import upstream as upstream_module
-from enforcer.resolver.upstream import Answer, Failure, Manner, Question, Upstreams
+from enforcer.resolver.upstream import Answer, Failure, Manner, Question, Upstreams, mixed
 
 QUESTION = Question(parse("www.ok.test"), 1, 1, do=False, cd=False)
 QUICK = Manner(fastest=False, attempt_s=0.1, query_s=0.6)
@@ -327,7 +327,7 @@ def test_u3_one_query_that_a_server_does_not_like_does_not_take_edns_from_it(wor
 
 
 def test_u3_edns_is_tried_again_after_a_while(words: memoryview, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream_module, "PLAIN_S", 0.0)
+    monkeypatch.setattr(health, "PLAIN_S", 0.0)
 
     async def scenario() -> list[bytes]:
         async with fake(without_edns("FORMERR", question=True)) as only, upstreams(words, only) as asker:
@@ -444,7 +444,7 @@ def test_without_upstreams_there_is_no_answer(words: memoryview) -> None:
 def test_an_upstream_that_is_down_is_passed_over_and_comes_back(
     words: memoryview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream_module, "DOWN_MIN_S", 0.2)
+    monkeypatch.setattr(health, "DOWN_MIN_S", 0.2)
     manner = Manner(fastest=False, attempt_s=0.05, query_s=0.5)
 
     async def scenario() -> None:
@@ -454,7 +454,7 @@ def test_an_upstream_that_is_down_is_passed_over_and_comes_back(
             fake(well) as second,
             upstreams(words, first, second, manner=manner) as asker,
         ):
-            for upstream in asker._all:
+            for upstream in asker._roster.all:
                 upstream.down_s = 0.2
             for _ in range(3):
                 await ask(asker)
@@ -462,7 +462,7 @@ def test_an_upstream_that_is_down_is_passed_over_and_comes_back(
             await ask(asker)
             assert len(first.asked) == 3
             first.say = well
-            asker._all[0].down_until = 0.0
+            asker._roster.all[0].down_until = 0.0
             await ask(asker)
             assert (words[up], len(first.asked)) == (1, 4)
 
@@ -474,16 +474,16 @@ def test_many_silences_at_once_are_one_reason_to_wait(words: memoryview) -> None
         manner = Manner(fastest=False, attempt_s=0.05, query_s=0.06)
         async with fake(nothing) as only, upstreams(words, only, manner=manner) as asker:
             await asyncio.gather(*(ask(asker) for _ in range(50)))
-            return asker._all[0].down_s
+            return asker._roster.all[0].down_s
 
-    assert run(scenario) == 2 * upstream_module.DOWN_MIN_S
+    assert run(scenario) == 2 * health.DOWN_MIN_S
 
 
 def test_fastest_asks_the_one_that_answered_soonest(words: memoryview) -> None:
     async def scenario() -> tuple[int, int]:
         manner = Manner(fastest=True, attempt_s=0.5, query_s=1)
         async with fake(well) as first, fake(well) as second, upstreams(words, first, second, manner=manner) as asker:
-            for upstream, latency in zip(asker._all, (0.2, 0.001), strict=True):
+            for upstream, latency in zip(asker._roster.all, (0.2, 0.001), strict=True):
                 upstream.latency, upstream.asked = latency, asker._loop.time()
             await ask(asker)
             return len(first.asked), len(second.asked)
@@ -495,14 +495,14 @@ def test_fastest_asks_the_others_now_and_then_so_that_it_notices_when_one_has_be
     async def scenario() -> tuple[list[str], float]:
         manner = Manner(fastest=True, attempt_s=0.5, query_s=1)
         async with fake(well) as first, fake(well) as second, upstreams(words, first, second, manner=manner) as asker:
-            for upstream, latency in zip(asker._all, (0.2, 0.001), strict=True):
+            for upstream, latency in zip(asker._roster.all, (0.2, 0.001), strict=True):
                 upstream.latency, upstream.asked = latency, asker._loop.time()
-            asker._all[0].asked -= upstream_module.PROBE_S
+            asker._roster.all[0].asked -= health.PROBE_S
             await ask(asker)
             await asyncio.sleep(0.05)
             await ask(asker)
             names = [dns.message.from_wire(wire).question[0].to_text() for wire in first.asked]
-            return names, asker._all[0].latency
+            return names, asker._roster.all[0].latency
 
     names, latency = run(scenario)
     assert names == [". IN NS"], "asked once, for what nobody's device has asked for"
@@ -515,9 +515,9 @@ def test_whether_one_that_is_down_is_back_is_asked_beside_the_clients_and_ever_m
         asked: list[int] = []
         waits: list[float] = []
         async with fake(nothing) as dead, fake(well) as good, upstreams(words, dead, good, manner=manner) as asker:
-            for _ in range(upstream_module.DOWN_AFTER):
+            for _ in range(health.DOWN_AFTER):
                 await ask(asker)
-            down = asker._all[0]
+            down = asker._roster.all[0]
             for _ in range(3):
                 asked.append(len(dead.asked))
                 waits.append(down.down_s)
@@ -584,14 +584,14 @@ def test_u2_an_answer_in_other_letters_is_asked_for_over_tcp_and_after_three_wit
 
     async def scenario() -> tuple[int, bytes]:
         async with fake(lower, well) as only, upstreams(words, only, manner=MIXED) as asker:
-            for _ in range(upstream_module.CASE_LOST_MAX):
+            for _ in range(health.CASE_LOST_MAX):
                 assert address(await ask(asker)) == GOOD
             over_tcp = len(only.streamed)
             assert address(await ask(asker)) == GOOD
             return over_tcp, only.asked[-1][12:25]
 
-    assert run(scenario) == (upstream_module.CASE_LOST_MAX, QUESTION.qname)
-    assert failures(words, "mismatch") == upstream_module.CASE_LOST_MAX
+    assert run(scenario) == (health.CASE_LOST_MAX, QUESTION.qname)
+    assert failures(words, "mismatch") == health.CASE_LOST_MAX
 
 
 def test_u2_where_there_is_no_tcp_the_next_upstream_is_asked(words: memoryview) -> None:
@@ -607,6 +607,6 @@ def test_u2_where_there_is_no_tcp_the_next_upstream_is_asked(words: memoryview) 
 
 def test_u2_only_letters_change_and_any_of_them() -> None:
     name = parse("a1-z_.test")
-    assert upstream_module.mixed(name, lambda: 0) == name
-    assert upstream_module.mixed(name, lambda: 0xFFFF) == name.upper()
-    assert upstream_module.mixed(b"\x03\xe4@[\0", lambda: 0xFFFF) == b"\x03\xe4@[\0"
+    assert mixed(name, lambda: 0) == name
+    assert mixed(name, lambda: 0xFFFF) == name.upper()
+    assert mixed(b"\x03\xe4@[\0", lambda: 0xFFFF) == b"\x03\xe4@[\0"
