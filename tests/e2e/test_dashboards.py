@@ -98,12 +98,12 @@ def test_every_query_and_every_rule_returns_data(own: Service, tmp_path: Path) -
     )
     own.change(**{f"identity.{key}": value for key, value in identity(own.folder).items()})
     own.start()
-    port = own.config["identity"]["radius"][0]["listen"].rpartition(":")[2]
-    assert Pgw(int(port)).tell("Start", "foreign", "127.0.0.21")
     for number in range(10):
         own.send(question(f"load{number % 3}.blocked.test", number=number))
     own.recorded(10)
     own.restarted("hub", own.kill("hub"))  # which counts devices at its start, and then each minute
+    port = own.config["identity"]["radius"][0]["listen"].rpartition(":")[2]
+    assert Pgw(int(port)).tell("Start", "foreign", "127.0.0.21")
     with prometheus(folder, own.metrics_port) as url:
         load(own, LOAD_S)
         own.enforcer("reload")  # an annotation
