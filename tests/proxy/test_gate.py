@@ -90,6 +90,14 @@ def test_a_banned_host_of_plain_http_gets_the_page(site: Site) -> None:
     assert (entry.block.layer, entry.block.response, entry.block.alpn) == ("http", Response.PAGE, None)
 
 
+@pytest.mark.parametrize(
+    ("asked", "first"), [(b"fr-CA,fr;q=0.9,en;q=0.5", b"fr"), (b"en, fr;q=0.5", b"en"), (b"de", b"en")]
+)
+def test_the_page_is_in_the_language_that_is_asked_for_first(site: Site, asked: bytes, first: bytes) -> None:
+    head = (GET % b"chat.banned.test")[:-2] + b"Accept-Language: " + asked + b"\r\n\r\n"
+    assert b'<html lang="%b">' % first in play(site, port=80).client(head).to_client
+
+
 def test_a_banned_path_is_refused_whatever_the_host(site: Site) -> None:
     played = play(site, port=80).client(b"POST /mmtls/1f3c0a22 HTTP/1.1\r\nHost: 192.0.2.1\r\nUpgrade: mmtls\r\n\r\n")
     assert played.to_client.startswith(b"HTTP/1.1 403 ")

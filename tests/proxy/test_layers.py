@@ -2,7 +2,7 @@ import pytest
 from mitmproxy.proxy import commands, events
 
 from enforcer.proxy.door import Decision, How
-from enforcer.proxy.layers import LINGER_MAX, Commands, Farewell, Guarded, Over, Page, Shut, where
+from enforcer.proxy.layers import LINGER_MAX, Commands, Farewell, Guarded, Over, Page, Shut, _Answer, where
 from tests.proxy.playbook import Play, Site, context, flow
 
 
@@ -78,6 +78,17 @@ def test_the_page_needs_a_client_that_speaks_tls(site: Site) -> None:
     played = Play(Page(surroundings, lambda _: b"page"), surroundings).client(b"no tls")
     assert played.closed
     assert played.to_client == b""
+
+
+def test_the_page_inside_of_tls_is_in_the_language_that_is_asked_for(site: Site) -> None:
+    for head, expected in (
+        (b"GET / HTTP/1.1\r\nHost: a.test\r\nAccept-Language: fr-CA, en;q=0.5\r\n\r\n", b"fr-CA, en;q=0.5"),
+        (b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"None"),
+        (b"GET / HT", b"None"),
+    ):
+        surroundings = context(flow())
+        played = Play(_Answer(surroundings, lambda languages: str(languages).encode()), surroundings).client(head)
+        assert (played.to_client, played.closed) == (expected, True)
 
 
 def test_an_error_without_a_trace_has_its_class() -> None:

@@ -75,6 +75,35 @@ def test_pieces_that_contradict_each_other() -> None:
         first(seal(crypto(MESSAGE[:40]) + crypto(b"another thing", 20)))
 
 
+def test_two_pieces_at_one_place_that_contradict_each_other() -> None:
+    for first_, second in ((MESSAGE[:40], MESSAGE[:39] + b"x"), (MESSAGE[:40], b"x"), (MESSAGE[:9], b"x" * 40)):
+        with pytest.raises(Malformed):
+            first(seal(crypto(first_) + crypto(second)))
+
+
+def test_another_connection_is_told_from_what_belongs_to_this_one() -> None:
+    initials = Initials()
+    assert initials.add(seal(crypto(MESSAGE))) == PLAIN
+    acknowledged = b"\x02\0\0\0\0"
+    for same in (
+        seal(crypto(MESSAGE), number=9),
+        seal(crypto(MESSAGE[10:], 10), number=10),
+        seal(acknowledged, to=b"theirs", keys_of=TO),
+        seal(acknowledged, to=b"theirs", keys_of=b"nobody's"),
+        b"\x40" + bytes(40),
+        b"",
+    ):
+        assert not initials.is_other(same)
+    for other in (
+        seal(crypto(MESSAGE), to=b"another1"),
+        seal(crypto(MESSAGE), V2),
+        seal(acknowledged, to=b"theirs", keys_of=TO, size=0) + seal(crypto(MESSAGE[:30]), to=b"another2"),
+        seal(crypto(MESSAGE[:-1] + b"x")),
+        b"\xc3Q050\x08" + bytes(1300),
+    ):
+        assert initials.is_other(other)
+
+
 def test_several_packets_in_one_datagram_and_others_between() -> None:
     one, two = (seal(crypto(MESSAGE[a:b], a), number=a, size=0) for a, b in ((0, 50), (50, 200)))
     early = b"\xd0" + V1.to_bytes(4) + b"\x08" + TO + b"\0" + b"\x05early"

@@ -1,7 +1,8 @@
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enforcer.errors import Malformed
@@ -31,6 +32,32 @@ def test_what_follows_a_hello_does_not_change_it(behind: bytes) -> None:
 @given(version=st.integers(0, 255), size=st.integers(1, 300))
 def test_any_minor_version_and_any_size_of_records(version: int, size: int) -> None:
     assert read_client_hello(hello(NAME, version=version, size=size)) == ClientHello((NAME,))
+
+
+def read_by_records(data: bytes) -> ClientHello | None:
+    taken = bytearray()
+    unwrap(data, 0, taken)
+    return read_message(taken)
+
+
+def outcome(read: Callable[[bytes], ClientHello | None], data: bytes) -> ClientHello | type[Malformed] | None:
+    try:
+        return read(data)
+    except Malformed:
+        return Malformed
+
+
+@settings(max_examples=500)
+@given(
+    st.sampled_from([HELLO, hello(NAME, size=99), hello(NAME) + hello(b"ok.test")]),
+    st.integers(0, 120),
+    st.binary(max_size=3),
+    st.integers(0, 3),
+    st.binary(max_size=40),
+)
+def test_in_place_the_same_is_read_as_by_records(data: bytes, at: int, new: bytes, lost: int, behind: bytes) -> None:
+    changed = data[:at] + new + data[at + lost :] + behind
+    assert outcome(read_client_hello, changed) == outcome(read_by_records, changed)
 
 
 @given(st.lists(st.integers(0, 40), max_size=80))
