@@ -154,7 +154,17 @@ class Cache:
         variant: of CD and DO those that are set. An NXDOMAIN without a chain answers for every type of its name and
         class (RFC 2308 §5).
         """
-        return self._used((question, variant), now) or self._used((_name(question), variant), now)
+        for key in ((question, variant), (_name(question), variant)):
+            entry = self._entries.get(key)
+            if entry is None:
+                continue
+            if entry.until > now:
+                self._entries.move_to_end(key)
+                entry.uses += 1
+                return entry
+            if entry.until + self._stale_s <= now:
+                self._drop(key)
+        return None
 
     def stale(self, question: bytes, variant: int, now: float) -> Cached | None:
         """An answer that has expired, for when nobody can give a new one (RFC 8767 §5); None where there is none."""
@@ -177,19 +187,6 @@ class Cache:
         self.bytes += size
         while self.bytes > self.max_bytes:
             self._drop(next(iter(self._entries)))
-
-    def _used(self, key: Key, now: float) -> Cached | None:
-        """What is kept under a key, once more in use; it is dropped where it has expired."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if entry.until > now:
-            self._entries.move_to_end(key)
-            entry.uses += 1
-            return entry
-        if entry.until + self._stale_s <= now:
-            self._drop(key)
-        return None
 
     def _drop(self, key: Key) -> None:
         self.bytes -= self._entries.pop(key).size

@@ -254,8 +254,9 @@ def judge_answer(wire: bytes, response: dns.Response, client: Client, policy: Po
 
 def refused_upstream(response: dns.Response) -> int | None:
     """The code of EDE with which an upstream says that its own policy refused; None for all other answers."""
-    options = () if response.opt is None else response.opt.edns.options
-    codes = [int.from_bytes(data[:2]) for code, data in options if code == dnswrite.EDE]
+    if response.opt is None or not response.opt.edns.options:
+        return None
+    codes = [int.from_bytes(data[:2]) for code, data in response.opt.edns.options if code == dnswrite.EDE]
     return next((code for code in codes if code in _POLICY_CODES), None)
 
 

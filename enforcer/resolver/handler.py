@@ -54,16 +54,22 @@ class Waiter(Protocol):
         """Record, count and send: `wire` is the whole message, `rendered` what else there is to know of it."""
 
 
-class _Waiting(NamedTuple):
-    """A query that upstream is asked for. policy, observed: what its question was judged by, and what came of it."""
+class _Case(NamedTuple):
+    """A query whose question may be asked for. observed: a match of its question that is only recorded."""
 
-    key: Key
     query: dns.Query
     group: Group
     transport: Transport
+    observed: Verdict | None
+
+
+class _Waiting(NamedTuple):
+    """A query that upstream is asked for. policy: what its question was judged by."""
+
+    case: _Case
+    key: Key
     waiter: Waiter
     policy: Policy
-    observed: Verdict | None
 
 
 class Handler:
@@ -251,26 +257,29 @@ class Handler:
         if isinstance(step, Reply):
             rows = self._book.rows(step, query, client.realm, transport)
             return self._rendered(step, query, transport, rows, FOREVER if rows is None else now + SETTLED_S)
-        give = partial(self._given, query=query, group=group, observed=step.observed, transport=transport)
+        case = _Case(query, group, transport, step.observed)
         own = self._own(query, now)
         if own is not None:
-            return give(own, Outcome.LOCAL)
+            return self._given(own, Outcome.LOCAL, case)
         entry = self._asking.cached(key, now)
         if entry is not None:
-            return give(entry, Outcome.CACHED, key=key)
+            return self._given(entry, Outcome.CACHED, case, key=key)
         self._words[self._w_miss] += 1
         if self._asking.has_failed(key, now):
             expired = self._asking.cache.stale(*key, now)
             if expired is not None:
-                return give(expired, Outcome.STALE)
-            reply = decide.failed(query, "asked again too soon", network=False)
-            return self._rendered(
-                reply, query, transport, self._observed(step.observed, query, client.realm, transport)
-            )
+                return self._given(expired, Outcome.STALE, case)
+            return self._failed(case, "asked again too soon")
         if self._asking.is_full:
             return Silence.NEVER
-        self._asking.ask(key, _Waiting(key, query, group, transport, waiter(), policy, step.observed))
+        self._asking.ask(key, _Waiting(case, key, waiter(), policy))
         return Silence.LATER
+
+    def _failed(self, case: _Case, text: str, *, network: bool = False) -> tuple[Rendered, bytes]:
+        """SERVFAIL with the reason; what is observed of the question is recorded, whatever comes of it."""
+        query, group, transport, observed = case
+        rows = self._observed(observed, query, self._judges(group)[0].realm, transport)
+        return self._rendered(decide.failed(query, text, network=network), query, transport, rows)
 
     def _rendered(
         self,
@@ -289,11 +298,8 @@ class Handler:
         self,
         entry: Cached,
         outcome: Outcome,
+        case: _Case,
         *,
-        query: dns.Query,
-        group: Group,
-        observed: Verdict | None,
-        transport: Transport,
         key: Key | None = None,
         response: dns.Response | None = None,
     ) -> tuple[Rendered, bytes]:
@@ -302,6 +308,7 @@ class Handler:
         key: under which the cache has it, where the answer may be given again. response: what the entry reads as,
         where that is known.
         """
+        query, group, transport, observed = case
         client, policy = self._judges(group)
         now = self._clock.steady()
         refusal: Reply | None = None
@@ -312,8 +319,7 @@ class Handler:
             if match is not None and match.verdict.action is Action.BLOCK:
                 refusal = decide.refused(query, entry.wire, response, match, self._conduct.manners)
         except Malformed:
-            failed = decide.failed(query, "upstream's answer cannot be read", network=False)
-            return self._rendered(failed, query, transport, self._observed(observed, query, client.realm, transport))
+            return self._failed(case, "upstream's answer cannot be read")
         if refusal is not None:
             rows = self._book.rows(refusal, query, client.realm, transport)
             lasts = 0.0 if key is None else min(now + SETTLED_S, entry.until)
@@ -354,7 +360,7 @@ class Handler:
             rendered, wire = self._late(kept, waiting)
         except Exception as error:  # noqa: BLE001 (as in `answer`)
             _report(error)
-            rendered, wire = self._broken(waiting.query)
+            rendered, wire = self._broken(waiting.case.query)
         try:
             waiting.waiter(rendered, wire)
         except Exception as error:  # noqa: BLE001 (as in `answer`)
@@ -362,22 +368,20 @@ class Handler:
 
     def _late(self, kept: Kept | Failure, waiting: _Waiting) -> tuple[Rendered, bytes]:
         """The answer to a query that waited; where policy or time may have changed, its question is judged again."""
-        key, query, group, transport, _, judged_by, observed = waiting
+        case, key, _, judged_by = waiting
+        query, group, transport, _ = case
         client, policy = self._judges(group)
         if policy is not judged_by or client.exempt:
             step = decide.begin(query, client, policy, self._now(), self._conduct.manners, ech=group.ech)
             if isinstance(step, Reply):
                 return self._rendered(step, query, transport, self._book.rows(step, query, client.realm, transport))
-            observed = step.observed
-        give = partial(self._given, query=query, group=group, observed=observed, transport=transport)
+            case = case._replace(observed=step.observed)
         if not isinstance(kept, Failure):
-            entry, response = kept
-            return give(entry, Outcome.FORWARDED, response=response)
+            return self._given(kept[0], Outcome.FORWARDED, case, response=kept[1])
         stale = self._asking.cache.stale(*key, self._clock.steady())
         if stale is not None:  # only now, because a refresh is tried first (RFC 8767 §5)
-            return give(stale, Outcome.STALE)
-        reply = decide.failed(query, kept.value, network=kept is Failure.UNREACHABLE)
-        return self._rendered(reply, query, transport, self._observed(observed, query, client.realm, transport))
+            return self._given(stale, Outcome.STALE, case)
+        return self._failed(case, kept.value, network=kept is Failure.UNREACHABLE)
 
     def _broken(self, query: dns.Query) -> tuple[Rendered, bytes]:
         reply = decide.failed(query, "internal error", network=False)
