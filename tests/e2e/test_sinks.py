@@ -104,7 +104,7 @@ def test_receivers_that_go_away_and_come_back_miss_nothing(site: Site) -> None:
     status = wait_for(lambda: _with(site.service.enforcer("status"), "sink http: "), "the status says who is away")
     assert "sink file" not in status
     broken = f"sink broken: {site.broken}: cannot be used for TLS"
-    wait_for(lambda: _with(site.service.enforcer("status"), broken), "and who could not even be made")
+    wait_for(lambda: _with(site.service.enforcer("status", "--json"), broken), "and who could not even be made")
     site.postgres.start()
     site.come()
     site.block(*names("after", 5))

@@ -109,7 +109,7 @@ def test_a_sink_that_cannot_be_made_keeps_no_other_from_its_lines(
     async def scene() -> None:
         await until_lines(site.folder / "a.ndjson", 1)
         await until_logged(caplog, "failed name=kafka")
-        await until_logged(caplog, "failed name=syslog")
+        await until_logged(caplog, f"failed name=syslog error={site.folder}/no-certificate: cannot be used for TLS")
         monkeypatch.delitem(sys.modules, "enforcer.attempts.sinks.kafka")
         log(site, 2)
         await until_lines(site.folder / "a.ndjson", 2)

@@ -105,11 +105,12 @@ class Stream:
 
     def _connect(self) -> socket.socket:
         remote = self._remote
+        context = None if remote.trust is None else remote.trust.context()
         sock = socket.create_connection((remote.host, remote.port), TIMEOUT_S)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if remote.trust is not None:
-                sock = remote.trust.context().wrap_socket(sock, server_hostname=remote.host)
+            if context is not None:
+                sock = context.wrap_socket(sock, server_hostname=remote.host)
         except BaseException:
             sock.close()
             raise
