@@ -8,7 +8,7 @@ One connection, from its start to its end:
 3. `door.Door` asks `policy.judge`, writes down a block, and says how the layer ends it: a TLS alert, a page, a reset,
    or silence; or that it may pass.
 4. What may pass is carried by mitmproxy's own TCPLayer or UDPLayer, in which nothing is looked at or kept; plain HTTP
-   by `relay.HttpRelay`, which shows the door each further request.
+   by `relay.HttpRelay`, which shows the door each further request, as `streams.Http2Relay` does for HTTP/2 without TLS.
 5. The door keeps the flows that it let through, and judges them again when the policy changes.
 
 Nothing is decrypted: the addon that could is not loaded, but for the block page of banned names, if that is wanted.
