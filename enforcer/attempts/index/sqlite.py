@@ -6,6 +6,7 @@ counted twice or left out, whatever is killed in between. Readers open the files
 A damaged index is moved aside and made again.
 """
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -47,7 +48,7 @@ class SqliteIndex(Pages, Counts, Folds):
         """Open read-only; the months' files are beside. Raises Unavailable where there is no index yet."""
         self._path = path
         self._lock = Lock()
-        self._opened: dict[Path, tuple[int, sqlite3.Connection]] = {}
+        self._opened: dict[str, tuple[int, sqlite3.Connection]] = {}  # by month, with the file's number
         try:
             self._db = _connect(path)
         except sqlite3.Error as error:
@@ -87,24 +88,28 @@ class SqliteIndex(Pages, Counts, Folds):
     def _parts(self, since_ms: int, until_ms: int) -> Sequence[Ask]:
         """The months' files that are there now: one that was deleted or made again is let go of."""
         with self._lock:
-            there = _files(self._path.parent)
-            for path in self._opened.keys() - set(there):
-                self._opened.pop(path)[1].close()
+            there = _months(self._path.parent)
+            for month in self._opened.keys() - set(there):
+                self._opened.pop(month)[1].close()
             first, last = month_of(since_ms), month_of(until_ms - 1)
-            return [self._part(path) for path in reversed(there) if first <= path.stem <= last]
+            return [self._part(month) for month in reversed(there) if first <= month <= last]
 
-    def _part(self, path: Path) -> Ask:
+    def _part(self, month: str) -> Ask:
+        path = self._file(month)
         try:
             number = path.stat().st_ino
-            known = self._opened.get(path)
+            known = self._opened.get(month)
             if known is None or known[0] != number:
                 if known is not None:
                     known[1].close()
-                known = self._opened[path] = number, _connect(path)
+                known = self._opened[month] = number, _connect(path)
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"{path}: cannot be opened ({error}); run enforcer attempts reindex") from error
         db = known[1]
         return lambda sql, values: _asked(db, sql, values)
+
+    def _file(self, month: str) -> Path:
+        return self._path.with_name(f"{month}.sqlite")
 
 
 class SqliteWriter(SqliteIndex, Follower):
@@ -129,7 +134,7 @@ class SqliteWriter(SqliteIndex, Follower):
         self._known.clear()
         with suppress(AttributeError):
             self.close()
-        for path in (self._path, *_files(self._path.parent)):
+        for path in (self._path, *map(self._file, _months(self._path.parent))):
             for suffix in ("-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
             if path != self._path:
@@ -160,37 +165,36 @@ class SqliteWriter(SqliteIndex, Follower):
         self._db.executemany(table.upsert(), rows)
 
     def _append(self, month: str, rows: Sequence[Row], kinds: Sequence[Row], names: Sequence[Row]) -> None:
-        path = self._path.with_name(f"{month}.sqlite")
-        if path not in self._opened:
+        if month not in self._opened:
             self._close_months()  # each has its cache, and a log that is indexed again has many
-        db = self._writable(path)
+        db = self._writable(month)
         with _transaction(db):
             db.executemany(_INSERT, rows)
             db.executemany(KINDS.upsert(), kinds)
             db.executemany(NAMES.upsert(), names)
 
     def _months(self) -> Sequence[str]:
-        return [path.stem for path in _files(self._path.parent)]
+        return _months(self._path.parent)
 
     def _drop(self, month: str) -> None:
-        path = self._path.with_name(f"{month}.sqlite")
+        path = self._file(month)
         try:
-            if path in self._opened:
-                self._opened.pop(path)[1].close()
+            if month in self._opened:
+                self._opened.pop(month)[1].close()
             path.unlink()
             for suffix in ("-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
         except OSError as error:
             raise Unavailable(f"{path}: cannot be deleted: {error}") from error
 
-    def _part(self, path: Path) -> Ask:
-        db = self._writable(path)
+    def _part(self, month: str) -> Ask:
+        db = self._writable(month)
         return lambda sql, values: _asked(db, sql, values)
 
-    def _writable(self, path: Path) -> sqlite3.Connection:
-        if path not in self._opened:
-            self._opened[path] = 0, _made(path, _PART)
-        return self._opened[path][1]
+    def _writable(self, month: str) -> sqlite3.Connection:
+        if month not in self._opened:
+            self._opened[month] = 0, _made(self._file(month), _PART)
+        return self._opened[month][1]
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -240,6 +244,7 @@ def _asked(db: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[t
         raise Unavailable(f"the index cannot be read: {error}") from error
 
 
-def _files(folder: Path) -> list[Path]:
-    """The months' files, oldest first."""
-    return sorted(path for path in folder.iterdir() if _MONTH.fullmatch(path.name))
+def _months(folder: Path) -> list[str]:
+    """The months of which there is a file, oldest first."""
+    names = os.listdir(folder)  # noqa: PTH208  as a path each would cost more
+    return sorted(name[:7] for name in names if _MONTH.fullmatch(name))
