@@ -36,7 +36,7 @@ from tests.postgres import postgres
 from tests.records import NOON_MS, moment, registry, spooled
 
 ROWS = 60_000
-ASK_RATE, ASK_S = 2000, 10.0
+ASK_RATE, ASK_S = 1000, 10.0
 _TICK_S = 0.01
 _LOOK_S = 0.02
 _BEGIN_S = 2.0  # after which the first have come through
@@ -50,6 +50,7 @@ def main() -> None:
     for database in WANTED:
         with database_of(database) as where:
             rates.append((database, *_rates(where)))
+        with database_of(database) as where:
             delays += [(database, *row) for row in _delays(where)]
     print(f"{ROWS:,} different attempts, from the spool of a worker")
     print_table(("index", "to the log a second", "to the index a second", "log, octets each"), rates)
