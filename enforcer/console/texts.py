@@ -44,7 +44,7 @@ class Texts:
             forms = {
                 Lang(lang): (each, each) if isinstance(each, str) else tuple(each) for lang, each in by_lang.items()
             }
-            found[str(key)] = {lang: (each[0], each[-1]) for lang, each in forms.items()}
+            found[str(key)] = {lang: (_bound(lang, each[0]), _bound(lang, each[-1])) for lang, each in forms.items()}
         return cls(found)
 
     def say(self, lang: Lang, key: str, /, **values: object) -> str:
@@ -58,6 +58,13 @@ class Texts:
     def has(self, key: str) -> bool:
         """Whether the catalogue has a text; for words that come from elsewhere, such as the parts of a list."""
         return key in self.by_key
+
+
+def _bound(lang: Lang, text: str) -> str:
+    """A text whose lines do not break before a colon or inside of a quotation mark, which French sets apart."""
+    if lang is Lang.EN:
+        return text
+    return text.replace("« ", "«\u00a0").replace(" »", "\u00a0»").replace(" :", "\u00a0:")
 
 
 def is_one(lang: Lang, count: object) -> bool:

@@ -100,6 +100,12 @@ def test_numbers_choose_between_one_and_several() -> None:
     assert not is_one(Lang.EN, 0)
 
 
+def test_lines_do_not_break_before_what_french_sets_apart() -> None:
+    read = Texts.read('a: {en: "x : y", fr: "« {v} » : fin"}')
+    assert read.say(Lang.FR, "a", v="b") == "«\u00a0b\u00a0»\u00a0: fin"
+    assert read.say(Lang.EN, "a") == "x : y"
+
+
 def test_a_key_that_is_missing_is_a_mistake() -> None:
     with pytest.raises(KeyError):
         TEXTS.say(Lang.EN, "no.such.key")
