@@ -157,5 +157,6 @@ def _a_phone_attaches(path: Path, config: Config, dig: str) -> str:
 
 
 def log_to_stderr() -> None:
-    """Logs of a process: one event a line; systemd and containers add the time."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    """Logs of a process: one event a line; systemd and containers add the time. Of libraries only what is wrong."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("enforcer").setLevel(logging.INFO)

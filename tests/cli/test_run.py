@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,3 +198,17 @@ def test_without_a_configuration_one_is_asked_for(run: Run, started: Started, co
     result = run(command)
     assert result.exit_code == 2
     assert "name one with --config" in result.stderr
+
+
+def test_a_process_logs_what_it_does_and_of_libraries_only_what_is_wrong() -> None:
+    code = (
+        "import logging; from enforcer.cli.run import log_to_stderr; log_to_stderr();"
+        "[logging.getLogger(name).info('hello') or logging.getLogger(name).warning('trouble')"
+        " for name in ('enforcer.hub', 'httpx')]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.splitlines() == [
+        "INFO enforcer.hub hello",
+        "WARNING enforcer.hub trouble",
+        "WARNING httpx trouble",
+    ]
