@@ -1,13 +1,14 @@
 """Two queues, and every part allowed to fail open: what passes without it, what does not, and that it closes again."""
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.lab import FALLBACK6, FALLBACKS, HARD_CODED, SITE, SITE6, UPSTREAM, Lab, Outcome, laboratory
-from tests.e2e.lan import Record, total, wait_for
+from tests.e2e.lan import Record, question, total, wait_for
 from tests.e2e.test_gateway import ALERT, BANNED, FINE, MMTLS
 from tests.e2e.test_gateway_faults import HELLO, dead
 from tests.tools import need
@@ -90,6 +91,42 @@ def test_two_queues_share_the_work_and_lose_no_attempt(lab: Lab) -> None:
 
 def answered(lab: Lab, server: str, *options: str) -> str:
     return lab.phone.dig(server, BANNED, *options).status
+
+
+def test_without_a_resolver_dns_goes_to_the_upstream_until_one_lives_or_the_gateway_dies(lab: Lab) -> None:
+    lab.phone.dig("8.8.8.8", BANNED)
+    lab.blocked(1, layer="dns")
+    before = len(said(lab, "dns"))
+    with dead(lab, "dns-0"):
+        wait_for(lambda: opened(lab) == ["53"], "DNS is open")
+        for server in ("8.8.8.8", "192.0.2.53", "203.0.113.53"):
+            assert lab.phone.dig(server, BANNED).data == [SITE]
+            assert lab.phone.dig(server, BANNED, "+tcp").data == [SITE]
+        assert not answered(lab, FALLBACK6)  # of IPv6 there is no upstream
+        nothing_else_passes(lab)
+        assert lab.phone.send(SITE, 443, HELLO).data == ALERT
+        assert "port 53 is failed open" in lab.service.enforcer("gateway", "check", status=1)
+        assert "port 53 is failed open" in lab.service.enforcer("gateway", "show")
+        assert wait_for(lambda: open_for(lab, "dns"), "the page says so") == 1
+        assert (open_for(lab, "proxy"), open_for(lab, "gate")) == (0, 0)
+        assert "dns is dead and failed open" in lab.service.enforcer("status")
+        over_tcp = lab.phone.connect("8.8.8.8", 53)
+        assert asked(over_tcp) is not None
+    with over_tcp:
+        wait_for(lambda: not opened(lab), "it is closed again")
+        assert answered(lab, "8.8.8.8") == "NXDOMAIN"
+        assert asked(over_tcp) is None
+    is_told(lab, "dns", before)
+
+
+def asked(sock: socket.socket) -> bytes | None:
+    """What comes back to a question on a connection; None: it has ended."""
+    wire = question(BANNED)
+    try:
+        sock.sendall(len(wire).to_bytes(2) + wire)
+        return sock.recv(4096) or None
+    except OSError:
+        return None
 
 
 def test_a_gateway_that_is_dead_too_leaves_nothing_open(lab: Lab) -> None:
