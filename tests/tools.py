@@ -44,6 +44,14 @@ def _can_unshare(unshare: str, ip: str) -> bool:
     )
 
 
+def need_tun() -> None:
+    """For a test in which a process makes a network interface of its own, as VPNs do."""
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        _missing(f"/dev/net/tun cannot be opened ({error.strerror})")
+
+
 def _missing(reason: str) -> NoReturn:
     if CI:
         pytest.fail(reason, pytrace=False)

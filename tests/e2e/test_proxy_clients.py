@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.lan import Service, total, wait_for
 from tests.e2e.net import GATEWAY, REDIRECT, SERVER, Net
 from tests.e2e.test_proxy import REGULAR, TRANSPARENT, curl, made
-from tests.tools import need
+from tests.tools import need, need_tun
 
 SOCKS = 1080
 QUIC = """
@@ -55,6 +55,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
 
 @pytest.fixture(scope="module")
 def gateway(net: Net, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    need_tun()
     modes = [f"transparent@{TRANSPARENT}", f"regular@{GATEWAY}:{REGULAR}", f"socks5@{GATEWAY}:{SOCKS}"]
     modes += ["tun:enf0", f"dns@{GATEWAY}:5353"]
     with made(net, tmp_path_factory.mktemp("gateway") / "service", **{"proxy.modes": modes}) as service:
