@@ -135,8 +135,8 @@ class Access:
         session = self.sessions.find(value, self.seconds()) if value else None
         if session is None:
             return None
-        if session.person.via is Via.PASSWORD:  # whoever was taken out of the file, or given other roles, since then
-            return self.users.now().person(session.person.name)
+        if session.person.via is Via.PASSWORD:  # the file may say otherwise since then: roles, password, or nobody
+            return self.users.now().again(session.person)
         return session.person
 
 

@@ -1,7 +1,7 @@
 """Who may do what. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from enforcer.config.pages import Role
@@ -37,11 +37,12 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who asks. name: as the chain will say it."""
+    """Who asks. name: as the chain will say it. proof: the `proof` of the user whose password it was; else None."""
 
     name: str
     roles: frozenset[Role]
     via: Via
+    proof: bytes | None = field(default=None, compare=False, repr=False)
 
     def may(self, right: Right) -> bool:
         """Whether one of the roles gives a right."""

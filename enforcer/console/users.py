@@ -39,6 +39,11 @@ class User:
         """Whether it is for a program: a token in the Authorization header, never a sign-in."""
         return self.secret.startswith("sha256:")
 
+    @property
+    def proof(self) -> bytes:
+        """Another one for another password, from which neither can be told."""
+        return sha256(self.secret.encode()).digest()
+
     def __str__(self) -> str:
         return f"{self.name} {','.join(sorted(self.roles))} {self.secret}"
 
@@ -85,17 +90,21 @@ class Users:
             _HASHER.verify(secret, password[:PASSWORD_MOST])
         except (VerificationError, InvalidHashError):
             return None
-        return Person(user.name, user.roles, Via.PASSWORD) if known and user is not None else None
+        return _signed_in(user) if known and user is not None else None
 
     def check_token(self, token: str) -> Person | None:
         """Whose token this is; None for nobody's."""
         user = self.by_token.get(hash_token(token))
         return None if user is None else Person(user.name, user.roles, Via.TOKEN)
 
-    def person(self, name: str) -> Person | None:
-        """Who signed in by that name some time ago, with the roles of now; None when the file has them no more."""
-        user = self.by_name.get(name)
-        return None if user is None or user.is_token else Person(user.name, user.roles, Via.PASSWORD)
+    def again(self, person: Person) -> Person | None:
+        """Who signed in before, with the roles of now; None when the file has them, or that password, no more."""
+        user = self.by_name.get(person.name)
+        return None if user is None or user.is_token or user.proof != person.proof else _signed_in(user)
+
+
+def _signed_in(user: User) -> Person:
+    return Person(user.name, user.roles, Via.PASSWORD, user.proof)
 
 
 @cache

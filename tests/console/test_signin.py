@@ -143,6 +143,14 @@ def test_whoever_is_taken_out_of_the_file_is_out(lab: Lab, users: Path) -> None:
     assert client.get("/").status_code == 303
 
 
+def test_another_password_ends_what_the_old_one_began(lab: Lab, users: Path) -> None:
+    client = lab.client()
+    sign_in(client)
+    assert client.get("/").status_code == 200
+    write_user(users, User("rev", frozenset({Role.REVIEWER}), hash_password("another horse battery")))
+    assert client.get("/").status_code == 303
+
+
 def test_a_role_that_does_not_suffice_is_told_so(lab: Lab) -> None:
     client = lab.client()
     sign_in(client, name="look")

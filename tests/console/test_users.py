@@ -22,6 +22,17 @@ def test_a_password_says_who_it_is() -> None:
     assert users.check_password("nobody", "correct horse battery") is None
 
 
+def test_who_signed_in_stays_so_with_the_roles_of_now_until_the_password_is_another() -> None:
+    person = Users.read(TEXT, "users").check_password("j.tremblay", "correct horse battery")
+    assert person is not None
+    fewer = Users.of([User("j.tremblay", frozenset({Role.AUDITOR}), HASH)]).again(person)
+    assert fewer is not None
+    assert fewer.roles == {Role.AUDITOR}
+    other = User("j.tremblay", frozenset({Role.AUDITOR}), hash_password("correct horse battery"))
+    assert Users.of([other]).again(person) is None
+    assert Users.of([]).again(person) is None
+
+
 def test_a_token_is_for_programs_alone() -> None:
     users = Users.read(TEXT, "users")
     person = users.check_token(TOKEN)
@@ -29,7 +40,7 @@ def test_a_token_is_for_programs_alone() -> None:
     assert (person.name, person.via) == ("siem", Via.TOKEN)
     assert users.check_token("another") is None
     assert users.check_password("siem", TOKEN) is None
-    assert users.person("siem") is None
+    assert users.again(person) is None
 
 
 def test_nothing_in_the_file_opens_anything() -> None:
