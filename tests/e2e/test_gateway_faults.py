@@ -283,6 +283,8 @@ def test_an_exempt_device_reaches_what_is_banned_and_the_other_does_not(lab: Lab
 
 def test_what_the_kernel_cannot_tell_apart_is_counted_and_said(lab: Lab) -> None:
     reload(lab, **{"gateway.drops_max": 16})
+    lab.service.enforcer("gateway", "remove")  # and with the rules what others have left in the set
+    wait_for(lambda: "policy wants" in lab.service.enforcer("gateway", "check", status=None), "the rules are back")
     lab.fresh()
     with lab.phone.open(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for port in range(7000, 7060):
