@@ -153,7 +153,11 @@ class Sink(Section):
     enterprise: int = Field(
         32473, ge=1, le=4_294_967_295, description="syslog: your private enterprise number, of the structured data."
     )
-    acknowledge: bool = Field(False, description="splunk: wait until each batch is indexed; its token must allow it.")
+    acknowledge: bool = Field(
+        True,
+        description="splunk: wait until each batch is indexed, which its token must allow; "
+        "without it, what Splunk loses before that is not sent again.",
+    )
     target: Line = Field("logs-enforcer.attempts-default", description="elastic: the data stream or index.")
     brokers: tuple[Broker, ...] = Field((), description="kafka: brokers to begin with, each as host:port.")
     topic: Identifier = Field("enforcer.attempts", description="kafka: the topic.")
