@@ -26,6 +26,12 @@ def seal(head: bytes, body: bytes) -> bytes:
     return b'%b,"prev":"%b"}\n' % (body[:-1], head.hex().encode())
 
 
+def body_after(head: bytes, line: bytes) -> bytes | None:
+    """The body of a line, newline included, that is written as `seal` does behind `head`; None of any other."""
+    tail = b',"prev":"%b"}\n' % head.hex().encode()
+    return line[: -len(tail)] + b"}" if line.endswith(tail) else None
+
+
 def unseal(line: bytes) -> tuple[bytes, bytes]:
     """A line (without newline) taken apart: its body, and the hash of all before it. Raises Corrupt."""
     tail = line[-_TAIL:]

@@ -8,12 +8,11 @@ two of a day's lines.
 import json
 import re
 from collections.abc import Callable, Iterable
-from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
 from enforcer.attempts.attempt import Checkpoint, Closes, Line, parse_line
-from enforcer.attempts.chain import GENESIS, link, unseal
+from enforcer.attempts.chain import GENESIS, body_after, link, unseal
 from enforcer.attempts.checkpoint import PublicKeys, is_signed
 from enforcer.attempts.log import CHECKPOINT, days
 from enforcer.attempts.merkle import Tree, leaf_hash
@@ -146,8 +145,8 @@ class _Search:
 
     def _line(self, path: Path, file: BinaryIO, line: bytes) -> None:
         seq = self._seq + 1
-        tail = b',"prev":"%b"}\n' % self._head.hex().encode()
-        if not line.endswith(tail) or line.find(b'"seq":%d,' % seq, 0, _SEQ_WITHIN) < 0:
+        body = body_after(self._head, line)
+        if body is None or line.find(b'"seq":%d,' % seq, 0, _SEQ_WITHIN) < 0:
             if line[-1:] != b"\n" and len(line) < LINE_MAX:
                 rest = file.readline(LINE_MAX)  # the hub may be about to write it
                 if rest:
@@ -156,14 +155,13 @@ class _Search:
             raise self._why(path, line, file.readline(LINE_MAX))
         if self._closes is Closes.DAY:
             raise _found(Kind.APPENDED, path, seq, "a line follows the checkpoint that ends the day")
-        body = line[: -len(tail)] + b"}"
         if self._closes is Closes.STOP:
             self._started(path, seq, line)
         if line.startswith(CHECKPOINT):
             self._checkpoint(path, line[:-1], body)
         elif line.startswith(_EVENT):
             self._event(line[:-1])
-        self._head = sha256(self._head + body).digest()
+        self._head = link(self._head, body)
         self._seq, self._last_line = seq, line
         self._tree.add(leaf_hash(line[:-1]))
         self._report.lines += 1

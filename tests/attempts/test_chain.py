@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.attempts.chain import GENESIS, link, seal, unseal
+from enforcer.attempts.chain import GENESIS, body_after, link, seal, unseal
 from enforcer.errors import Corrupt
 
 # Computed apart from this code, from the definition: SHA-256 of 32 zero octets and `{"n":1}`; of that and `{"n":2}`.
@@ -26,6 +26,20 @@ def test_a_line_names_the_hash_of_all_before_it() -> None:
 @given(body=st.binary().map(lambda data: b"{" + data + b"}"), head=st.binary(min_size=32, max_size=32))
 def test_unseal_undoes_seal(body: bytes, head: bytes) -> None:
     assert unseal(seal(head, body).removesuffix(b"\n")) == (body, head)
+
+
+@given(
+    body=st.binary().map(lambda data: b"{" + data + b"}"),
+    head=st.binary(min_size=32, max_size=32),
+    other=st.binary(min_size=32, max_size=32),
+)
+def test_a_body_is_read_behind_its_own_head_alone_and_as_it_was_written(body: bytes, head: bytes, other: bytes) -> None:
+    line = seal(head, body)
+    assert body_after(head, line) == body
+    assert body_after(head, line[:-1]) is None
+    assert body_after(other, line) == (body if other == head else None)
+    if head.hex() != head.hex().upper():
+        assert body_after(head, line[:-67] + line[-67:].upper()) is None
 
 
 @given(line=st.binary())

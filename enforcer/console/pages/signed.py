@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from enforcer.attempts.attempt import Checkpoint, parse_line
-from enforcer.attempts.chain import link
+from enforcer.attempts.chain import body_after, link
 from enforcer.attempts.checkpoint import PublicKeys, is_signed
 from enforcer.attempts.keys import published
 from enforcer.attempts.log import CHECKPOINT
@@ -54,10 +54,9 @@ def signature(folder: Path, place: InLog) -> Signature | None:
         with (folder / place.file).open("rb") as file:
             file.seek(place.behind)
             while (raw := file.readline()).endswith(b"\n"):
-                end = b',"prev":"%b"}\n' % head.hex().encode()
-                if not raw.endswith(end):
+                body = body_after(head, raw)
+                if body is None:
                     return Signature(Signed.BROKEN, between)
-                body = raw[: -len(end)] + b"}"
                 if raw.startswith(CHECKPOINT):
                     return _by(raw[:-1], body, head, keys, between)
                 head, between = link(head, body), between + 1
