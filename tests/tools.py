@@ -68,3 +68,17 @@ def need_landlock() -> None:
 def _has_landlock() -> bool:
     version = 1
     return int(ctypes.CDLL(None).syscall(444, None, 0, version)) >= 2
+
+
+def chromium(folder: Path) -> tuple[str, ...]:
+    """How a browser without a window, QUIC or a say about certificates is started, with its profile in a folder."""
+    return (
+        need("chromium"),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-quic",
+        "--ignore-certificate-errors",
+        f"--user-data-dir={folder}",
+    )

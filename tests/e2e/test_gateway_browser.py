@@ -6,21 +6,14 @@ import pytest
 
 from tests.e2e.lab import SITE, SITE6, Lab
 from tests.e2e.test_gateway import BANNED, FINE
-from tests.tools import need
+from tests.tools import chromium
 
 
 def browse(lab: Lab, folder: Path, name: str, address: str) -> str:
     """What the browser shows of a name that it finds at an address."""
     at = f"[{address}]" if ":" in address else address
     return lab.phone.run(
-        need("chromium"),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-quic",
-        "--ignore-certificate-errors",
-        f"--user-data-dir={folder}",
+        *chromium(folder),
         f"--host-resolver-rules=MAP {name} {at}, MAP * ~NOTFOUND",
         "--dump-dom",
         f"https://{name}/",

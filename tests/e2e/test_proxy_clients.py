@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.lan import Service, total, wait_for
 from tests.e2e.net import GATEWAY, REDIRECT, SERVER, Net
 from tests.e2e.test_proxy import REGULAR, TRANSPARENT, curl, made
-from tests.tools import need, need_tun
+from tests.tools import chromium, need, need_tun
 
 SOCKS = 1080
 QUIC = """
@@ -75,14 +75,7 @@ def browse(net: Net, folder: Path, url: str, *options: str) -> str:
     """What a browser shows."""
     return net.run(
         "phone",
-        need("chromium"),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-quic",
-        "--ignore-certificate-errors",
-        f"--user-data-dir={folder}",
+        *chromium(folder),
         f"--host-resolver-rules=MAP * {SERVER}, EXCLUDE {GATEWAY}",
         *options,
         "--dump-dom",
